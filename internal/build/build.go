@@ -1,0 +1,138 @@
+// Package build makes a target's programs with Cargo. It decides nothing about
+// freshness: Cargo does, except where a native build hides from it. Which
+// files were made is what Cargo says, never what a search of the tree finds.
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/relmat/relmat/internal/matrix"
+	"github.com/relmat/relmat/internal/proc"
+	"github.com/relmat/relmat/internal/progress"
+	"github.com/relmat/relmat/internal/toolchain"
+)
+
+// Program is one executable to make.
+type Program struct {
+	Name, Package, Bin string
+	// RunPath is the DT_RPATH that it gets: $ORIGIN/../lib. Empty for none.
+	RunPath string
+}
+
+// Options are what a build works on.
+type Options struct {
+	Row matrix.Row
+	// Source is the directory of the Cargo workspace.
+	Source string
+	// TargetDir is the persistent CARGO_TARGET_DIR of this target.
+	TargetDir string
+	// Env is the whole environment, composed by package toolchain.
+	Env []string
+	// Toolkit identifies the CUDA toolkit for the native-cache marker.
+	Toolkit  string
+	Programs []Program
+	Log      string
+	Task     *progress.Task
+	// Secrets are blotted out of all output.
+	Secrets []string
+}
+
+// Result is what Cargo made.
+type Result struct {
+	// Programs are the paths of the executables by the programs' names.
+	Programs map[string]string
+	// OutDirs are the OUT_DIRs of build scripts by crate.
+	OutDirs map[string]string
+}
+
+// Run builds every program of the target.
+func Run(ctx context.Context, o Options) (*Result, error) {
+	tools := toolchain.Tools(o.Row, o.Env)
+	if err := toolchain.Missing(tools, o.Env); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(o.Log); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	if err := o.purgeStaleNative(ctx, tools); err != nil {
+		return nil, err
+	}
+	res := &Result{Programs: map[string]string{}, OutDirs: map[string]string{}}
+	for _, p := range o.Programs {
+		if err := o.program(ctx, p, res); err != nil {
+			return nil, fmt.Errorf("building %s: %w", p.Name, err)
+		}
+	}
+	return res, nil
+}
+
+func (o Options) cargo(args ...string) proc.Cmd {
+	return proc.Cmd{Path: "cargo", Args: args, Dir: o.Source, Env: o.Env, Log: o.Log, Secrets: o.Secrets, Stderr: o.Task.Line}
+}
+
+// Args is the command line of cargo for the program.
+func (o Options) Args(p Program) []string {
+	// rustc and not build: what follows -- reaches only the program's own link,
+	// so another layout relinks and rebuilds nothing. RUSTFLAGS would give
+	// every crate a new OUT_DIR.
+	args := []string{"rustc", "--package", p.Package, "--bin", p.Bin, "--profile", o.Row.Profile, "--target", o.Row.Triple}
+	if o.Row.IsLocked() {
+		args = append(args, "--locked")
+	}
+	if len(o.Row.Features) > 0 {
+		args = append(args, "--features", strings.Join(o.Row.Features, ","))
+	}
+	args = append(args, "--message-format", "json-render-diagnostics")
+	if p.RunPath != "" {
+		// DT_RPATH and not DT_RUNPATH: it also serves the libraries' own
+		// dlopen, as that of nvrtc for its builtins.
+		args = append(args, "--", "-C", "link-arg=-Wl,--disable-new-dtags", "-C", "link-arg=-Wl,-rpath,"+p.RunPath)
+	}
+	return args
+}
+
+func (o Options) program(ctx context.Context, p Program, res *Result) error {
+	// Build scripts of the target's own graph run for the target's directory;
+	// the same crate may also be built for the host, for a proc macro.
+	below := filepath.Join(o.TargetDir, o.Row.Triple) + string(filepath.Separator)
+	var exe string
+	var conflict error
+	c := o.cargo(o.Args(p)...)
+	c.Stdout = func(line string) {
+		m, ok := parseMessage(line)
+		if !ok {
+			o.Task.Line(line)
+			return
+		}
+		switch {
+		case m.Reason == "compiler-artifact" && m.Executable != "" && m.Target.Name == p.Bin && slices.Contains(m.Target.Kind, "bin") && crateName(m.PackageID) == p.Package:
+			exe = m.Executable
+		case m.Reason == "build-script-executed" && strings.HasPrefix(m.OutDir, below):
+			crate := crateName(m.PackageID)
+			if old, ok := res.OutDirs[crate]; ok && old != m.OutDir {
+				conflict = fmt.Errorf("crate %s was built twice, into %s and %s: its files are ambiguous; give the programs the same features", crate, old, m.OutDir)
+			}
+			res.OutDirs[crate] = m.OutDir
+		}
+	}
+	if err := c.Run(ctx); err != nil {
+		return err
+	}
+	if conflict != nil {
+		return conflict
+	}
+	if exe == "" {
+		return fmt.Errorf("cargo ended well but named no executable %s of package %s", p.Bin, p.Package)
+	}
+	res.Programs[p.Name] = exe
+	return nil
+}
+
+// CommandLine shows what would build the program.
+func CommandLine(o Options, p Program) string { return o.cargo(o.Args(p)...).String() }

@@ -1,0 +1,90 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/relmat/relmat/internal/fsx"
+	"github.com/relmat/relmat/internal/toolchain"
+)
+
+const markerName = ".relmat-native"
+
+// purgeStaleNative removes the native crates' build directories when what they
+// were configured with has changed: CMake keeps its cache across such changes
+// and Cargo cannot see into it. The marker is written between the removal and
+// the build: whenever this is interrupted, what lies there was made after the
+// marker that lies beside it.
+func (o Options) purgeStaleNative(ctx context.Context, tools []toolchain.Tool) error {
+	if len(o.Row.NativeCrates) == 0 {
+		return nil
+	}
+	ids, err := toolchain.Identity(ctx, tools, o.Env)
+	if err != nil {
+		return err
+	}
+	facts := append([]string{
+		"toolkit: " + o.Toolkit,
+		"architectures: " + o.Row.CUDA.Architectures,
+		"cpu: " + o.Row.CPU.Level,
+		"crates: " + strings.Join(o.Row.NativeCrates, " "),
+	}, ids...)
+	for _, k := range o.Row.Env.Keys {
+		facts = append(facts, "env "+k+": "+o.Row.Env.Values[k])
+	}
+	for _, k := range []string{"CC", "CXX", "CFLAGS", "CXXFLAGS", "CUDAFLAGS", "CUDAHOSTCXX"} {
+		for _, kv := range o.Env {
+			if strings.HasPrefix(kv, k+"=") {
+				facts = append(facts, kv)
+			}
+		}
+	}
+	for _, pin := range o.Row.NativePins {
+		sum, _, err := fsx.SHA256File(filepath.Join(o.Source, filepath.FromSlash(pin)))
+		if err != nil {
+			return fmt.Errorf("native-pins: %w", err)
+		}
+		facts = append(facts, "pin "+pin+": "+sum)
+	}
+	want := strings.Join(facts, "\n") + "\n"
+	marker := filepath.Join(o.TargetDir, o.Row.Triple, markerName)
+	have, err := os.ReadFile(marker)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if string(have) == want {
+		return nil
+	}
+	if err == nil {
+		o.Task.Note("the native builds of %s are stale: %s", strings.Join(o.Row.NativeCrates, ", "), changed(string(have), want))
+		if err := os.Remove(marker); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(o.TargetDir); err == nil {
+		args := []string{"clean", "--profile", o.Row.Profile, "--target", o.Row.Triple}
+		for _, c := range o.Row.NativeCrates {
+			args = append(args, "--package", c)
+		}
+		if err := o.cargo(args...).Run(ctx); err != nil {
+			return fmt.Errorf("removing stale native builds: %w", err)
+		}
+	}
+	return fsx.WriteFile(marker, []byte(want), 0o644)
+}
+
+// changed names the first difference between two markers.
+func changed(have, want string) string {
+	old := strings.Split(have, "\n")
+	for i, line := range strings.Split(want, "\n") {
+		if i >= len(old) || old[i] != line {
+			return "now " + line
+		}
+	}
+	return "other settings"
+}

@@ -1,0 +1,129 @@
+package fsx
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// Digests computes SHA-256 digests of files and remembers them by path. A
+// digest stands for a file as long as its size, modification time and inode
+// are what they were; a cache that is lost or damaged only costs time.
+type Digests struct {
+	path string
+
+	mu    sync.Mutex
+	known map[string]digestEntry
+	dirty bool
+}
+
+type digestEntry struct {
+	Size   int64  `json:"size"`
+	MTime  int64  `json:"mtime_ns"`
+	Inode  uint64 `json:"inode"`
+	SHA256 string `json:"sha256"`
+}
+
+// OpenDigests reads the cache file at path; an empty path keeps it in memory.
+func OpenDigests(path string) *Digests {
+	d := &Digests{path: path, known: map[string]digestEntry{}}
+	if path == "" {
+		return d
+	}
+	data, err := os.ReadFile(path)
+	if err != nil || json.Unmarshal(data, &d.known) != nil || d.known == nil {
+		d.known = map[string]digestEntry{}
+	}
+	return d
+}
+
+// File returns the SHA-256 of the regular file at path, in lower-case
+// hexadecimal, and its size in bytes.
+func (d *Digests) File(path string) (sum string, size int64, err error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", 0, err
+	}
+	f, err := os.Open(abs)
+	if err != nil {
+		return "", 0, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return "", 0, &fs.PathError{Op: "digest", Path: path, Err: fs.ErrInvalid}
+	}
+	now := digestEntry{Size: info.Size(), MTime: info.ModTime().UnixNano(), Inode: inode(f, info)}
+	d.mu.Lock()
+	old, ok := d.known[abs]
+	d.mu.Unlock()
+	if ok {
+		now.SHA256 = old.SHA256
+		if now == old {
+			return old.SHA256, old.Size, nil
+		}
+	}
+	sum, n, err := hashReader(f)
+	if err != nil {
+		return "", 0, err
+	}
+	now.SHA256 = sum
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if n == now.Size { // a file that grew under our hands is not remembered
+		d.known[abs] = now
+		d.dirty = true
+	}
+	return sum, n, nil
+}
+
+// Save writes the cache back if it learned something, without the files that
+// are gone.
+func (d *Digests) Save() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.path == "" || !d.dirty {
+		return nil
+	}
+	for path := range d.known {
+		if _, err := os.Lstat(path); err != nil {
+			delete(d.known, path)
+		}
+	}
+	data, err := json.Marshal(d.known)
+	if err != nil {
+		return err
+	}
+	d.dirty = false
+	return WriteFile(d.path, data, 0o644)
+}
+
+// SHA256File hashes the file at path without any cache.
+func SHA256File(path string) (sum string, size int64, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", 0, err
+	}
+	defer f.Close()
+	return hashReader(f)
+}
+
+func hashReader(r io.Reader) (string, int64, error) {
+	h := sha256.New()
+	n, err := io.CopyBuffer(h, onlyReader{r}, make([]byte, 1<<20))
+	if err != nil {
+		return "", 0, err
+	}
+	return hex.EncodeToString(h.Sum(nil)), n, nil
+}
+
+// onlyReader hides WriterTo, which would ignore the large buffer.
+type onlyReader struct{ io.Reader }

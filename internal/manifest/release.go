@@ -1,0 +1,123 @@
+package manifest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Asset is a file of a release.
+type Asset struct {
+	Name    string `json:"name"`
+	Package string `json:"package"`
+	// Size is in bytes, SHA256 in lower-case hexadecimal.
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+	// Path is where the file lies before it is published.
+	Path string `json:"-"`
+}
+
+// Part is what one target contributes to a release.
+type Part struct {
+	Target string  `json:"target"`
+	Assets []Asset `json:"assets"`
+	// Keys are the stages' keys, by package and stage: "tinylm/archive".
+	Keys  map[string]string `json:"keys"`
+	Smoke []SmokeResult     `json:"smoke"`
+}
+
+// ReleaseSchema is the version of release.json's form.
+const ReleaseSchema = 1
+
+// Release is what release.json says.
+type Release struct {
+	Schema  int    `json:"schema"`
+	Project string `json:"project"`
+	Version string `json:"version"`
+	Tag     string `json:"tag"`
+	// Commit is the checkout's; empty outside of git. CommitChecked tells that
+	// it is the tag's and that the checkout was clean.
+	Commit        string `json:"commit,omitempty"`
+	CommitChecked bool   `json:"commit_checked"`
+	// Partial tells that targets of the matrix are missing.
+	Partial bool   `json:"partial"`
+	Targets []Part `json:"targets"`
+}
+
+// Assets returns the assets of all targets, by name.
+func (r Release) Assets() []Asset {
+	var all []Asset
+	for _, t := range r.Targets {
+		all = append(all, t.Assets...)
+	}
+	slices.SortFunc(all, func(a, b Asset) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// Status is what became of a step of a smoke test.
+type Status string
+
+// The statuses of a step. NotRun is not a pass: what the step needs is absent.
+const (
+	Passed Status = "passed"
+	Failed Status = "failed"
+	NotRun Status = "not run"
+)
+
+// StepResult is the outcome of one step of a smoke test.
+type StepResult struct {
+	Name    string  `json:"name"`
+	Status  Status  `json:"status"`
+	Reason  string  `json:"reason,omitempty"`
+	Command string  `json:"command,omitempty"`
+	Seconds float64 `json:"seconds,omitempty"`
+	// Values are what the named groups of the step's expressions matched.
+	Values map[string]string `json:"values,omitempty"`
+	// Tail is the last of what a failed step wrote.
+	Tail []string `json:"tail,omitempty"`
+}
+
+// Device is the hardware that a smoke test ran on.
+type Device struct {
+	CPU string `json:"cpu"`
+	// GPUs are as nvidia-smi names them: "NVIDIA H100 80GB HBM3, 580.159.04, 9.0".
+	GPUs []string `json:"gpus,omitempty"`
+}
+
+func (d Device) String() string {
+	if len(d.GPUs) == 0 {
+		return d.CPU + ", no GPU"
+	}
+	return d.CPU + "; GPU " + strings.Join(d.GPUs, "; ")
+}
+
+// SmokeResult is the outcome of a smoke test.
+type SmokeResult struct {
+	Package string       `json:"package"`
+	Target  string       `json:"target"`
+	Device  Device       `json:"device"`
+	Steps   []StepResult `json:"steps"`
+}
+
+// Count tells how many steps have the status.
+func (r SmokeResult) Count(s Status) int {
+	n := 0
+	for _, step := range r.Steps {
+		if step.Status == s {
+			n++
+		}
+	}
+	return n
+}
+
+// Summary says in a few words how the test went.
+func (r SmokeResult) Summary() string {
+	s := fmt.Sprintf("%d steps passed", r.Count(Passed))
+	if n := r.Count(NotRun); n > 0 {
+		s += fmt.Sprintf(", %d not run", n)
+	}
+	if n := r.Count(Failed); n > 0 {
+		s += fmt.Sprintf(", %d failed", n)
+	}
+	return s + " on " + r.Device.String()
+}

@@ -1,0 +1,309 @@
+package matrix
+
+import (
+	"encoding/hex"
+	"net/url"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Archives lists the archive formats by their extension.
+var Archives = []string{"zip", "tar.gz"}
+
+var (
+	// safeName is what GitHub keeps as it is in the name of an asset, and every
+	// file system in the name of a file.
+	safeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`)
+	word     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
+	envName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+)
+
+// check finds what the shape of the file cannot say.
+func (f *File) check() {
+	if f.Version == 0 {
+		f.problem("version", "the first key is 'version: 1'", "is missing")
+	}
+	f.checkProject()
+	for _, name := range f.Toolkits.Keys {
+		t, at := f.Toolkits.Values[name], "toolkits."+name
+		f.checkWord(at, name)
+		f.required(at+".lock", t.Lock)
+		if len(t.Requirements) == 0 {
+			f.problem(at+".requirements", `for example ["cuda-toolkit[nvcc,cudart]==13.0.2"]`, "is missing")
+		}
+	}
+	for _, name := range f.Programs.Keys {
+		f.checkWord("programs."+name, name)
+		f.required("programs."+name+".package", f.Programs.Values[name].Package)
+	}
+	if len(f.Targets.Keys) == 0 {
+		f.problem("targets", "name at least one target", "is missing")
+	}
+	f.checkTarget("defaults", f.Defaults)
+	for _, name := range f.Targets.Keys {
+		at := "targets." + name
+		f.checkWord(at, name)
+		f.checkTarget(at, f.Targets.Values[name])
+		row := f.row(name)
+		if row.Triple == "" {
+			f.required(at+".triple", "")
+		}
+		if row.CUDA.Architectures != "" && row.CUDA.Env == "" {
+			f.problem(at+".cuda", "name the variable by which the build reads its architectures: cuda.env", "has architectures that nothing reads")
+		}
+		if row.CPU.Level != "" && strings.Contains(strings.Join(row.Rustflags, " "), "target-cpu") {
+			f.problem(at+".rustflags", "cpu.level sets it", "sets target-cpu a second time")
+		}
+	}
+	f.checkPackages()
+	f.checkSmoke()
+}
+
+func (f *File) checkProject() {
+	f.required("project.name", f.Project.Name)
+	f.required("project.version-package", f.Project.VersionPackage)
+	if f.Project.Name != "" {
+		f.checkWord("project.name", f.Project.Name)
+	}
+	if filepath.IsAbs(f.Project.Source) {
+		f.problem("project.source", "write it relative to this file, or use --source", "is an absolute path")
+	}
+	f.checkTemplate("project.tag", f.Project.Tag)
+}
+
+func (f *File) checkTarget(at string, t Target) {
+	if t.Triple != "" {
+		if _, err := ParseTriple(t.Triple); err != nil {
+			f.problem(at+".triple", "for example x86_64-unknown-linux-gnu", "%v", err)
+		}
+	}
+	if t.Toolkit != "" {
+		f.reference(at+".toolkit", "toolkits", t.Toolkit, f.Toolkits.Keys)
+	}
+	if t.Archive != "" && !slices.Contains(Archives, t.Archive) {
+		f.problem(at+".archive", "allowed: "+strings.Join(Archives, ", "), "%q is no archive format", t.Archive)
+	}
+	for _, name := range t.Env.Keys {
+		f.checkEnv(at+".env."+name, name)
+		if slices.Contains(reservedEnv, name) {
+			f.problem(at+".env."+name, "use rustflags, cpu, toolkit or triple", "is set by relmat itself")
+		}
+	}
+	for i, name := range t.Pass {
+		f.checkEnv(index(at+".pass", i), name)
+	}
+	for i, pin := range t.NativePins {
+		f.checkRel(index(at+".native-pins", i), pin)
+	}
+	if t.CPU.Env != "" {
+		f.checkEnv(at+".cpu.env", t.CPU.Env)
+	}
+	if t.CUDA.Env != "" {
+		f.checkEnv(at+".cuda.env", t.CUDA.Env)
+	}
+}
+
+// reservedEnv are variables whose value follows from other keys.
+var reservedEnv = []string{"RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET", "CUDA_HOME", "CUDA_PATH"}
+
+func (f *File) checkPackages() {
+	if len(f.Packages.Keys) == 0 {
+		f.problem("packages", "name at least one package", "is missing")
+	}
+	owner := map[string]string{}
+	for _, name := range f.Packages.Keys {
+		p, at := f.Packages.Values[name], "packages."+name
+		f.checkWord(at, name)
+		f.required(at+".asset", p.Asset)
+		if len(p.Programs) == 0 {
+			f.problem(at+".programs", "allowed: "+strings.Join(f.Programs.Keys, ", "), "is missing")
+		}
+		for i, prog := range p.Programs {
+			f.reference(index(at+".programs", i), "programs", prog, f.Programs.Keys)
+		}
+		f.checkGlobs(at+".targets", p.Targets)
+		for key, dir := range map[string]string{"programs": p.Layout.Programs, "libraries": p.Layout.Libraries, "licenses": p.Layout.Licenses} {
+			if dir != "" {
+				f.checkRel(at+".layout."+key, dir)
+			}
+		}
+		for i, files := range p.Files {
+			f.checkFiles(index(at+".files", i), files)
+		}
+		if p.Root != nil && *p.Root != "" {
+			f.checkTemplate(at+".root", *p.Root)
+		}
+		for _, target := range f.Targets.Keys {
+			if !Matches(p.Targets, target) || p.Asset == "" {
+				continue
+			}
+			row := f.row(target)
+			fields := row.Fields("1.0.0", "v1.0.0")
+			asset, err := fields.Expand(p.Asset)
+			if err != nil {
+				f.problem(at+".asset", fieldsHint, "%v", err)
+				break
+			}
+			asset += "." + row.Archive
+			if !safeName.MatchString(asset) {
+				f.problem(at+".asset", "use letters, digits, '.', '_', '+' and '-'", "GitHub would change the asset name %q", asset)
+				break
+			}
+			if other, ok := owner[asset]; ok {
+				f.problem(at+".asset", "use {{.Target}} in it", "%s of target %s and %s have the same asset name %s", name, target, other, asset)
+				break
+			}
+			owner[asset] = name + " of target " + target
+		}
+	}
+}
+
+func (f *File) checkFiles(at string, files Files) {
+	set := 0
+	for key, p := range map[string]string{"source": files.Source, "out-dir": files.OutDir, "toolkit": files.Toolkit} {
+		if p != "" {
+			set++
+			f.checkRel(at+"."+key, p)
+		}
+	}
+	if set != 1 {
+		f.problem(at, "give exactly one of source, out-dir, toolkit", "says %d places to take files from", set)
+	}
+	if (files.OutDir != "") != (files.Crate != "") {
+		f.problem(at, "out-dir and crate go together", "has one of out-dir and crate")
+	}
+	f.required(at+".to", files.To)
+	if files.To != "" {
+		f.checkRel(at+".to", files.To)
+	}
+	for i, p := range files.Contains {
+		f.checkRel(index(at+".contains", i), p)
+	}
+	f.checkGlobs(at+".targets", files.Targets)
+}
+
+func (f *File) checkSmoke() {
+	for _, name := range f.Smoke.Inputs.Keys {
+		in, at := f.Smoke.Inputs.Values[name], "smoke.inputs."+name
+		f.checkWord(at, name)
+		u, err := url.Parse(in.URL)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			f.problem(at+".url", "for example https://example.org/model.safetensors", "%q is not an http or https address", in.URL)
+		}
+		if b, err := hex.DecodeString(in.SHA256); err != nil || len(b) != 32 {
+			f.problem(at+".sha256", "64 hexadecimal digits", "is not a SHA-256")
+		}
+		if file := in.Name(); !safeName.MatchString(file) {
+			f.problem(at+".as", "letters, digits, '.', '_', '+' and '-'", "%q is no file name", file)
+		}
+	}
+	groups := map[string][]string{}
+	for _, name := range f.Smoke.Steps.Keys {
+		s, at := f.Smoke.Steps.Values[name], "smoke.steps."+name
+		f.checkWord(at, name)
+		f.reference(at+".program", "programs", s.Program, f.Programs.Keys)
+		f.checkGlobs(at+".targets", s.Targets)
+		if s.Device != "" && s.Device != "cuda" {
+			f.problem(at+".device", "allowed: cuda, or leave it out", "%q is no device", s.Device)
+		}
+		inputs := map[string]string{}
+		for _, in := range f.Smoke.Inputs.Keys {
+			inputs[in] = "x"
+		}
+		for i, arg := range s.Args {
+			if _, err := (Fields{Inputs: inputs}).Expand(arg); err != nil {
+				f.problem(index(at+".args", i), fieldsHint, "%v", err)
+			}
+		}
+		var have []string
+		for key, expr := range map[string]string{"stdout": s.Expect.Stdout, "stderr": s.Expect.Stderr} {
+			re, err := regexp.Compile(expr)
+			if err != nil {
+				f.problem(at+".expect."+key, "the syntax is RE2's", "%v", err)
+				continue
+			}
+			for _, g := range re.SubexpNames() {
+				if g != "" && slices.Contains(have, g) {
+					f.problem(at+".expect."+key, "name it differently", "stdout and stderr both have a group %q", g)
+				}
+				have = append(have, g)
+			}
+		}
+		have = slices.DeleteFunc(have, func(g string) bool { return g == "" })
+		slices.Sort(have)
+		for _, g := range s.Expect.Values.Keys {
+			f.reference(at+".expect.values."+g, "the named groups of stdout and stderr", g, have)
+		}
+		for _, g := range s.Expect.Same.Keys {
+			f.reference(at+".expect.same."+g, "the named groups of stdout and stderr", g, have)
+			other := s.Expect.Same.Values[g]
+			if earlier, ok := groups[other]; !ok || !slices.Contains(earlier, g) {
+				f.problem(at+".expect.same."+g, "name an earlier step whose expressions have that group", "step %q has no group %q before this step", other, g)
+			}
+		}
+		groups[name] = have
+	}
+}
+
+const fieldsHint = "docs/targets.md lists the fields of templates"
+
+func (f *File) required(at, value string) {
+	if value == "" {
+		f.problem(at, "", "is missing")
+	}
+}
+
+func (f *File) reference(at, section, name string, known []string) {
+	if slices.Contains(known, name) {
+		return
+	}
+	hint := "allowed: " + strings.Join(known, ", ")
+	if len(known) == 0 {
+		hint = "there are none"
+	}
+	if near := nearest(name, known); near != "" {
+		hint = "did you mean \"" + near + "\"? " + hint
+	}
+	f.problem(at, hint, "%q is not in %s", name, section)
+}
+
+func (f *File) checkWord(at, name string) {
+	if !word.MatchString(name) {
+		f.problem(at, "use letters, digits, '-' and '_', and begin with a letter or digit", "%q cannot be a name", name)
+	}
+}
+
+func (f *File) checkEnv(at, name string) {
+	if !envName.MatchString(name) {
+		f.problem(at, "", "%q is not a name of an environment variable", name)
+	}
+}
+
+// checkRel wants a clean, relative, slash-separated path that stays below its
+// root, on every system.
+func (f *File) checkRel(at, p string) {
+	if strings.ContainsAny(p, `\:`) || path.IsAbs(p) || path.Clean(p) != p || p == ".." || strings.HasPrefix(p, "../") {
+		f.problem(at, "write a relative path with '/', without '..', such as include/cccl", "%q is not a path below its root", p)
+	}
+}
+
+func (f *File) checkGlobs(at string, globs []string) {
+	for i, g := range globs {
+		if _, err := path.Match(g, ""); err != nil {
+			f.problem(index(at, i), "a pattern has *, ? and [a-z]", "%q: %v", g, err)
+			continue
+		}
+		if !slices.ContainsFunc(f.Targets.Keys, func(t string) bool { return Matches([]string{g}, t) }) {
+			f.problem(index(at, i), "targets: "+strings.Join(f.Targets.Keys, ", "), "%q matches no target", g)
+		}
+	}
+}
+
+func (f *File) checkTemplate(at, text string) {
+	if _, err := (Fields{}).Expand(text); err != nil {
+		f.problem(at, fieldsHint, "%v", err)
+	}
+}

@@ -1,0 +1,52 @@
+package matrix
+
+import (
+	"fmt"
+	"strings"
+	"text/template"
+)
+
+// Fields is what templates of targets.yaml can use.
+type Fields struct {
+	Project, Version, Tag string
+	// Target is the row's name; Triple, OS and Arch describe its platform.
+	Target, Triple, OS, Arch string
+	// Exe is ".exe" on Windows, else empty.
+	Exe string
+	// Asset is the archive's name without its extension, for root.
+	Asset string
+	// Package is the unpacked package and Work an empty directory, for smoke
+	// steps; Inputs the paths of the fetched inputs by name.
+	Package, Work string
+	Inputs        map[string]string
+}
+
+// Expand executes the template text with the fields. A field that does not
+// exist is an error.
+func (f Fields) Expand(text string) (string, error) {
+	if !strings.Contains(text, "{{") {
+		return text, nil
+	}
+	t, err := template.New("").Option("missingkey=error").Parse(text)
+	if err != nil {
+		return "", templateError(text, err)
+	}
+	var b strings.Builder
+	if err := t.Execute(&b, f); err != nil {
+		return "", templateError(text, err)
+	}
+	return b.String(), nil
+}
+
+// templateError drops the prefixes of text/template, which name a template
+// that has no name.
+func templateError(text string, err error) error {
+	msg := err.Error()
+	if i := strings.Index(msg, ": "); i >= 0 && strings.HasPrefix(msg, "template: ") {
+		msg = msg[i+2:]
+		if j := strings.Index(msg, ": "); j >= 0 {
+			msg = msg[j+2:]
+		}
+	}
+	return fmt.Errorf("template %q: %s", text, msg)
+}

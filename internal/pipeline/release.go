@@ -1,0 +1,398 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/relmat/relmat/internal/build"
+	"github.com/relmat/relmat/internal/fsx"
+	"github.com/relmat/relmat/internal/gitrepo"
+	"github.com/relmat/relmat/internal/manifest"
+	"github.com/relmat/relmat/internal/matrix"
+	"github.com/relmat/relmat/internal/progress"
+	"github.com/relmat/relmat/internal/publish"
+	"github.com/relmat/relmat/internal/smoke"
+	"github.com/relmat/relmat/internal/toolchain"
+)
+
+// ReleaseOptions say what a release does beyond the matrix.
+type ReleaseOptions struct {
+	Targets []string
+	// To is the directory that receives TAG/.
+	To string
+	// Replace allows a published release to be replaced by another.
+	Replace bool
+	// SkipCommitCheck allows a checkout that is not at the tag's commit, or not
+	// clean.
+	SkipCommitCheck bool
+	// KeepFailed leaves the directory of a failed smoke test.
+	KeepFailed bool
+}
+
+// ReleaseResult is what a release did.
+type ReleaseResult struct {
+	manifest.Release
+	Outcome publish.Outcome `json:"outcome"`
+	Dir     string          `json:"dir"`
+}
+
+// Select picks the targets and tells about those that are left out.
+func (s *Session) Select(patterns []string) (matrix.Selection, error) {
+	sel, err := s.File.Select(patterns, matrix.Host())
+	if err != nil {
+		return sel, err
+	}
+	for _, l := range sel.Left {
+		s.Reporter.Note("left out: %s, %s", l.Name, l.Reason)
+	}
+	return sel, nil
+}
+
+// Release takes the targets through all stages and publishes them.
+func (s *Session) Release(ctx context.Context, o ReleaseOptions) (*ReleaseResult, error) {
+	sel, err := s.Select(o.Targets)
+	if err != nil {
+		return nil, err
+	}
+	rel, err := s.preflight(ctx, sel, o)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range sel.Rows {
+		part, err := s.part(ctx, row, o.KeepFailed)
+		if err != nil {
+			return nil, fmt.Errorf("target %s: %w", row.Name, err)
+		}
+		rel.Targets = append(rel.Targets, *part)
+	}
+	if err := s.linkDist(rel); err != nil {
+		return nil, err
+	}
+	res := &ReleaseResult{Release: *rel, Dir: filepath.Join(o.To, s.tag)}
+	err = s.stage(ctx, "", "publish", res.Dir, func(task *progress.Task) (string, bool, error) {
+		var err error
+		res.Outcome, err = publish.Directory(ctx, o.To, *rel, o.Replace, s.digests, task)
+		return fmt.Sprintf("%s: %d assets", res.Dir, len(rel.Assets())), res.Outcome == publish.Unchanged, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("publishing to %s: %w", o.To, err)
+	}
+	return res, nil
+}
+
+// part makes one target's contribution.
+func (s *Session) part(ctx context.Context, row matrix.Row, keep bool) (*manifest.Part, error) {
+	part := &manifest.Part{Target: row.Name, Keys: map[string]string{}}
+	err := s.archived(ctx, row, func(a manifest.Asset, keys map[string]string) error {
+		for stage, key := range keys {
+			part.Keys[a.Package+"/"+stage] = key
+		}
+		res, key, err := s.smoke(ctx, row, a, keep)
+		if err != nil {
+			return err
+		}
+		part.Keys[a.Package+"/smoke"] = key
+		part.Assets = append(part.Assets, a)
+		part.Smoke = append(part.Smoke, res)
+		return nil
+	})
+	return part, err
+}
+
+// archived takes a target up to its archives and hands each on while the
+// target's lock is held.
+func (s *Session) archived(ctx context.Context, row matrix.Row, each func(manifest.Asset, map[string]string) error) error {
+	unlock, err := s.lockTarget(ctx, row)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	b, err := s.build(ctx, row)
+	if err != nil {
+		return err
+	}
+	bundles, err := s.bundle(ctx, row, b)
+	if err != nil {
+		return err
+	}
+	for _, bd := range bundles {
+		a, key, err := s.archive(ctx, row, bd)
+		if err != nil {
+			return err
+		}
+		if err := each(a, map[string]string{"bundle": bd.Key, "archive": key}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// preflight asks everything that can fail before hours are spent.
+func (s *Session) preflight(ctx context.Context, sel matrix.Selection, o ReleaseOptions) (*manifest.Release, error) {
+	if err := s.readProject(ctx); err != nil {
+		return nil, err
+	}
+	var rel *manifest.Release
+	err := s.stage(ctx, "", "preflight", s.tag, func(task *progress.Task) (string, bool, error) {
+		rel = &manifest.Release{Schema: manifest.ReleaseSchema, Project: s.File.Project.Name, Version: s.version, Tag: s.tag, Partial: !sel.Full}
+		var err error
+		if rel.Commit, rel.CommitChecked, err = s.checkCommit(ctx, o.SkipCommitCheck, task); err != nil {
+			return "", false, err
+		}
+		for _, row := range sel.Rows {
+			env := toolchain.BuildEnv(s.Env, row, nil, "")
+			if err := toolchain.Missing(toolchain.Tools(row, env), env); err != nil {
+				return "", false, fmt.Errorf("target %s: %w", row.Name, err)
+			}
+		}
+		if err := s.prepareState(); err != nil {
+			return "", false, err
+		}
+		if _, err := s.fetchInputs(ctx, task); err != nil {
+			return "", false, err
+		}
+		if err := os.MkdirAll(o.To, 0o755); err != nil {
+			return "", false, err
+		}
+		said := fmt.Sprintf("%s %s", s.File.Project.Name, s.version)
+		if rel.Commit != "" {
+			said += " at " + rel.Commit[:12]
+		}
+		if rel.Partial {
+			said += ", some targets only"
+		}
+		return said, false, nil
+	})
+	return rel, err
+}
+
+// checkCommit holds the checkout against the tag: what is released must be
+// what the tag's readers see.
+func (s *Session) checkCommit(ctx context.Context, skip bool, task *progress.Task) (commit string, checked bool, err error) {
+	const mend = "or use --skip-commit-check for a release that nobody shall take for the tag's"
+	repo, err := gitrepo.Open(ctx, s.Source)
+	if errors.Is(err, gitrepo.ErrNoRepo) {
+		if skip {
+			task.Note("the commit is not checked: %v", err)
+			return "", false, nil
+		}
+		return "", false, fmt.Errorf("%w, so tag %s cannot be held against it; release from a checkout, %s", err, s.tag, mend)
+	}
+	if err != nil {
+		return "", false, err
+	}
+	if commit, err = repo.Head(ctx); err != nil {
+		if skip {
+			return "", false, nil // a repository without a commit yet
+		}
+		return "", false, err
+	}
+	if skip {
+		task.Note("the commit is not checked")
+		return commit, false, nil
+	}
+	tagged, ok, err := repo.TagCommit(ctx, s.tag)
+	switch {
+	case err != nil:
+		return "", false, err
+	case !ok:
+		return "", false, fmt.Errorf("there is no tag %s in %s; make it (git tag %s), fetch it (git fetch --tags), %s", s.tag, s.Source, s.tag, mend)
+	case tagged != commit:
+		return "", false, fmt.Errorf("tag %s is commit %.12s, the checkout %s is at %.12s; check the tag out, %s", s.tag, tagged, s.Source, commit, mend)
+	}
+	dirty, err := repo.Dirty(ctx)
+	if err != nil {
+		return "", false, err
+	}
+	if len(dirty) > 0 {
+		more := ""
+		if len(dirty) > 5 {
+			more = fmt.Sprintf("\n  and %d more", len(dirty)-5)
+		}
+		return "", false, fmt.Errorf("the checkout %s differs from commit %.12s; commit or stash it, %s:\n  %s%s", s.Source, commit, mend, strings.Join(dirty[:min(5, len(dirty))], "\n  "), more)
+	}
+	return commit, true, nil
+}
+
+// linkDist puts the finished assets under dist/TAG in the state.
+func (s *Session) linkDist(rel *manifest.Release) error {
+	dir := filepath.Join(s.State, "dist", s.tag)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := fsx.RemovePartials(dir); err != nil {
+		return err
+	}
+	for _, a := range rel.Assets() {
+		if err := fsx.LinkOrCopy(a.Path, filepath.Join(dir, a.Name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Build makes the programs of the targets and returns their paths by target
+// and program.
+func (s *Session) Build(ctx context.Context, rows []matrix.Row) (map[string]map[string]string, error) {
+	out := map[string]map[string]string{}
+	err := s.each(ctx, rows, func(row matrix.Row) error {
+		b, err := s.build(ctx, row)
+		if err == nil {
+			out[row.Name] = b.Programs
+		}
+		return err
+	})
+	return out, err
+}
+
+// Bundle gathers the packages of the targets, by target.
+func (s *Session) Bundle(ctx context.Context, rows []matrix.Row) (map[string][]Bundle, error) {
+	out := map[string][]Bundle{}
+	err := s.each(ctx, rows, func(row matrix.Row) error {
+		b, err := s.build(ctx, row)
+		if err == nil {
+			out[row.Name], err = s.bundle(ctx, row, b)
+		}
+		return err
+	})
+	return out, err
+}
+
+// Archive packs the packages of the targets and returns the assets by target.
+func (s *Session) Archive(ctx context.Context, rows []matrix.Row) (map[string][]manifest.Asset, error) {
+	out := map[string][]manifest.Asset{}
+	for _, row := range rows {
+		err := s.archived(ctx, row, func(a manifest.Asset, _ map[string]string) error {
+			out[row.Name] = append(out[row.Name], a)
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("target %s: %w", row.Name, err)
+		}
+	}
+	return out, nil
+}
+
+func (s *Session) each(ctx context.Context, rows []matrix.Row, do func(matrix.Row) error) error {
+	for _, row := range rows {
+		unlock, err := s.lockTarget(ctx, row)
+		if err != nil {
+			return err
+		}
+		err = do(row)
+		unlock()
+		if err != nil {
+			return fmt.Errorf("target %s: %w", row.Name, err)
+		}
+	}
+	return nil
+}
+
+// Smoke makes the targets' archives where they are not made yet and tests
+// each, unlike a release always anew.
+func (s *Session) Smoke(ctx context.Context, rows []matrix.Row, keep bool) ([]manifest.SmokeResult, error) {
+	var results []manifest.SmokeResult
+	for _, row := range rows {
+		err := s.archived(ctx, row, func(a manifest.Asset, _ map[string]string) error {
+			res, err := s.smokeFile(ctx, row.Name, a.Path, keep)
+			results = append(results, res)
+			return err
+		})
+		if err != nil {
+			return results, fmt.Errorf("target %s: %w", row.Name, err)
+		}
+	}
+	return results, nil
+}
+
+// SmokeArchive tests an archive that is already there, as users have it.
+func (s *Session) SmokeArchive(ctx context.Context, path string, keep bool) (manifest.SmokeResult, error) {
+	return s.smokeFile(ctx, "", path, keep)
+}
+
+func (s *Session) smokeFile(ctx context.Context, target, path string, keep bool) (res manifest.SmokeResult, err error) {
+	device := smoke.DetectDevice(ctx)
+	err = s.stage(ctx, target, "smoke", filepath.Base(path), func(task *progress.Task) (string, bool, error) {
+		var err error
+		res, err = s.smokeArchive(ctx, path, device, keep, task)
+		return res.Summary(), false, err
+	})
+	return res, err
+}
+
+// Step is a line of a dry run.
+type Step struct {
+	Target  string `json:"target,omitempty"`
+	Stage   string `json:"stage"`
+	Does    string `json:"does"`
+	Command string `json:"command,omitempty"`
+}
+
+// DryRun says what Release would do. Preflight runs for real; nothing else
+// does, and nothing is written.
+func (s *Session) DryRun(ctx context.Context, o ReleaseOptions) ([]Step, error) {
+	sel, err := s.Select(o.Targets)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.readProject(ctx); err != nil {
+		return nil, err
+	}
+	task := s.Reporter.Begin("", "preflight", s.tag)
+	if _, _, err := s.checkCommit(ctx, o.SkipCommitCheck, task); err != nil {
+		task.Failed()
+		return nil, err
+	}
+	task.Done("%s %s", s.File.Project.Name, s.version)
+	var steps []Step
+	for _, row := range sel.Rows {
+		add := func(stage, command, format string, args ...any) {
+			steps = append(steps, Step{Target: row.Name, Stage: stage, Command: command, Does: fmt.Sprintf(format, args...)})
+		}
+		if row.Toolkit != "" {
+			add("toolkit", "", "toolkit %s for %s, from the cache or fetched", row.Toolkit, row.Platform)
+		}
+		bo := s.buildOptions(row, nil, "")
+		for _, p := range bo.Programs {
+			if row.Toolkit != "" && row.Platform.OS == "linux" {
+				p.RunPath = s.runPath(row, p.Name)
+			}
+			add("build", build.CommandLine(bo, p), "program %s of package %s", p.Name, p.Package)
+		}
+		for _, name := range s.File.PackagesOf(row) {
+			p := s.File.Packages.Values[name]
+			asset, err := row.Fields(s.version, s.tag).Expand(p.Asset)
+			if err != nil {
+				return nil, err
+			}
+			add("bundle", "", "package %s of %s with the libraries that they need", name, strings.Join(p.Programs, ", "))
+			add("archive", "", "%s.%s", asset, row.Archive)
+			for _, step := range s.File.Smoke.Steps.Keys {
+				st := s.File.Smoke.Steps.Values[step]
+				if matrix.Matches(st.Targets, row.Name) && slices.Contains(p.Programs, st.Program) {
+					add("smoke", "", "step %s: %s %s", step, st.Program, strings.Join(st.Args, " "))
+				}
+			}
+		}
+	}
+	final := filepath.Join(o.To, s.tag)
+	does := "assets, SHA256SUMS and release.json into " + final
+	if _, err := os.Stat(final); !errors.Is(err, fs.ErrNotExist) {
+		does += ", which is there: done if it has the same files, else "
+		if o.Replace {
+			does += "replaced"
+		} else {
+			does += "refused (--replace is not given)"
+		}
+	}
+	if !sel.Full {
+		does += "; marked partial"
+	}
+	return append(steps, Step{Stage: "publish", Does: does}), nil
+}

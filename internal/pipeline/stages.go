@@ -1,0 +1,282 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/relmat/relmat/internal/archive"
+	"github.com/relmat/relmat/internal/build"
+	"github.com/relmat/relmat/internal/bundle"
+	"github.com/relmat/relmat/internal/fsx"
+	"github.com/relmat/relmat/internal/manifest"
+	"github.com/relmat/relmat/internal/matrix"
+	"github.com/relmat/relmat/internal/progress"
+	"github.com/relmat/relmat/internal/smoke"
+	"github.com/relmat/relmat/internal/toolchain"
+	"github.com/relmat/relmat/internal/toolkit"
+)
+
+// archiveVersion changes with the bytes that the same tree is packed to.
+const archiveVersion = 1
+
+// Bundle is a package's tree.
+type Bundle struct {
+	Package string
+	Dir     string
+	Key     string
+	Size    int64
+	Files   int
+}
+
+// Fetcher brings toolkits for this session.
+func (s *Session) Fetcher() toolkit.Fetcher {
+	return toolkit.Fetcher{Cache: s.Cache, Pip: func(ctx context.Context) (toolkit.Pip, error) {
+		return toolkit.FindPip(ctx, s.Python, s.pipEnv())
+	}}
+}
+
+// pipEnv is what pip sees: the user's network and pip settings.
+func (s *Session) pipEnv() []string {
+	var pip []string
+	for _, kv := range s.Env {
+		if name, _, ok := strings.Cut(kv, "="); ok && (strings.HasPrefix(name, "PIP_") || name == "REQUESTS_CA_BUNDLE" || name == "NETRC" || name == "VIRTUAL_ENV" || strings.HasPrefix(name, "PYENV_")) {
+			pip = append(pip, name)
+		}
+	}
+	return toolchain.FilterEnv(s.Env, pip)
+}
+
+// LockPath is the path of a toolkit's lock file.
+func (s *Session) LockPath(name string) string {
+	return filepath.Join(s.File.Dir, filepath.FromSlash(s.File.Toolkits.Values[name].Lock))
+}
+
+// Toolkit brings the toolkit that the target names; nil if it names none.
+func (s *Session) Toolkit(ctx context.Context, row matrix.Row) (*toolkit.Toolkit, string, error) {
+	if row.Toolkit == "" {
+		return nil, "", nil
+	}
+	lock, err := toolkit.ReadLock(s.LockPath(row.Toolkit))
+	if err != nil {
+		return nil, "", err
+	}
+	want := s.File.Toolkits.Values[row.Toolkit].Requirements
+	if strings.Join(lock.Requirements, "\n") != strings.Join(want, "\n") {
+		return nil, "", fmt.Errorf("%s was made for other requirements than %s asks for; run `relmat toolkit lock %s`", s.LockPath(row.Toolkit), s.File.Path, row.Toolkit)
+	}
+	platform := row.Platform.String()
+	var tk *toolkit.Toolkit
+	err = s.stage(ctx, row.Name, "toolkit", row.Toolkit, func(task *progress.Task) (string, bool, error) {
+		var fetched bool
+		tk, fetched, err = s.Fetcher().Ensure(ctx, row.Toolkit, lock, platform, task)
+		if err != nil {
+			return "", false, err
+		}
+		return tk.Dir, !fetched, nil
+	})
+	return tk, toolkit.Digest(lock.Platforms[platform]), err
+}
+
+// built is a target's build with what later stages need of it.
+type built struct {
+	*build.Result
+	toolkit *toolkit.Toolkit
+}
+
+// Build makes the target's programs. The caller holds the target's lock.
+func (s *Session) build(ctx context.Context, row matrix.Row) (*built, error) {
+	if err := s.readProject(ctx); err != nil {
+		return nil, err
+	}
+	tk, digest, err := s.Toolkit(ctx, row)
+	if err != nil {
+		return nil, err
+	}
+	o := s.buildOptions(row, tk, digest)
+	var res *build.Result
+	err = s.stage(ctx, row.Name, "build", strings.Join(s.File.ProgramsOf(row), ", "), func(task *progress.Task) (string, bool, error) {
+		o.Task = task
+		var err error
+		res, err = build.Run(ctx, o)
+		return fmt.Sprintf("%d programs", len(o.Programs)), false, err
+	})
+	return &built{res, tk}, err
+}
+
+func (s *Session) buildOptions(row matrix.Row, tk *toolkit.Toolkit, digest string) build.Options {
+	targetDir := s.targetDir(row, "cargo")
+	o := build.Options{
+		Row: row, Source: s.Source, TargetDir: targetDir, Toolkit: digest,
+		Env: toolchain.BuildEnv(s.Env, row, tk, targetDir),
+		Log: s.targetDir(row, "logs", "build.log"), Secrets: s.Secrets,
+	}
+	for _, name := range s.File.ProgramsOf(row) {
+		p := build.Program{Name: name, Package: s.File.Programs.Values[name].Package, Bin: s.File.BinName(name)}
+		if tk != nil && row.Platform.OS == "linux" {
+			p.RunPath = s.runPath(row, name)
+		}
+		o.Programs = append(o.Programs, p)
+	}
+	return o
+}
+
+// runPath joins the run paths of every package that holds the program.
+func (s *Session) runPath(row matrix.Row, program string) string {
+	var dirs []string
+	for _, name := range s.File.PackagesOf(row) {
+		p := s.File.Packages.Values[name]
+		for _, prog := range p.Programs {
+			if dir := bundle.RunPath(p.LayoutOf()); prog == program && !strings.Contains(":"+strings.Join(dirs, ":")+":", ":"+dir+":") {
+				dirs = append(dirs, dir)
+			}
+		}
+	}
+	return strings.Join(dirs, ":")
+}
+
+// bundle gathers the target's packages.
+func (s *Session) bundle(ctx context.Context, row matrix.Row, b *built) ([]Bundle, error) {
+	var out []Bundle
+	for _, name := range s.File.PackagesOf(row) {
+		err := s.stage(ctx, row.Name, "bundle", name, func(task *progress.Task) (string, bool, error) {
+			plan, err := bundle.New(ctx, bundle.Options{
+				Row: row, Name: name, Package: s.File.Packages.Values[name], Project: s.File.Project.Name, Release: s.version,
+				Programs: b.Programs, OutDirs: b.OutDirs, Source: s.Source, Toolkit: b.toolkit, Digests: s.digests,
+			})
+			if err != nil {
+				return "", false, err
+			}
+			if err := s.digests.Save(); err != nil {
+				return "", false, err
+			}
+			dir, reused, err := s.keyed(row, "bundle", name, plan.Key, plan.Whole, func(tmp string) error {
+				return plan.Write(ctx, tmp, task.Counter(plan.Size()))
+			})
+			if err != nil {
+				return "", false, err
+			}
+			r := Bundle{Package: name, Dir: dir, Key: plan.Key, Size: plan.Size(), Files: len(plan.Manifest.Files)}
+			out = append(out, r)
+			return fmt.Sprintf("%s: %d files, %s", name, r.Files, progress.Bytes(r.Size)), reused, nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("bundling package %s: %w", name, err)
+		}
+	}
+	return out, nil
+}
+
+// archive packs a bundle into its asset.
+func (s *Session) archive(ctx context.Context, row matrix.Row, b Bundle) (manifest.Asset, string, error) {
+	p := s.File.Packages.Values[b.Package]
+	fields := row.Fields(s.version, s.tag)
+	stem, err := fields.Expand(p.Asset)
+	if err != nil {
+		return manifest.Asset{}, "", err
+	}
+	prefix := stem
+	if p.Root != nil {
+		fields.Asset = stem
+		if prefix, err = fields.Expand(*p.Root); err != nil {
+			return manifest.Asset{}, "", err
+		}
+		if prefix != "" && !filepath.IsLocal(prefix) {
+			return manifest.Asset{}, "", fmt.Errorf("package %s: root %q leaves the archive", b.Package, prefix)
+		}
+	}
+	name := stem + "." + row.Archive
+	key := keyOf("archive", archiveVersion, b.Key, row.Archive, prefix, name)
+	var asset manifest.Asset
+	err = s.stage(ctx, row.Name, "archive", name, func(task *progress.Task) (string, bool, error) {
+		whole := func(dir string) error {
+			_, err := os.Stat(filepath.Join(dir, name)) // written in full before its directory
+			return err
+		}
+		dir, reused, err := s.keyed(row, "archive", b.Package, key, whole, func(tmp string) error {
+			return fsx.WriteTo(filepath.Join(tmp, name), 0o644, func(w io.Writer) error {
+				return archive.Write(&contextWriter{ctx, w}, archive.Format(row.Archive), b.Dir, prefix, task.Counter(b.Size))
+			})
+		})
+		if err != nil {
+			return "", false, err
+		}
+		asset = manifest.Asset{Name: name, Package: b.Package, Path: filepath.Join(dir, name)}
+		asset.SHA256, asset.Size, err = s.digests.File(asset.Path)
+		if err != nil {
+			return "", false, err
+		}
+		return fmt.Sprintf("%s: %s from %s", name, progress.Bytes(asset.Size), progress.Bytes(b.Size)), reused, s.digests.Save()
+	})
+	return asset, key, err
+}
+
+type contextWriter struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (c *contextWriter) Write(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	return c.w.Write(p)
+}
+
+const smokeName = "smoke.json"
+
+// smoke proves that an asset runs; a proof on the same device stands.
+func (s *Session) smoke(ctx context.Context, row matrix.Row, a manifest.Asset, keep bool) (manifest.SmokeResult, string, error) {
+	var res manifest.SmokeResult
+	device := smoke.DetectDevice(ctx)
+	key := keyOf("smoke", smoke.Version, a.SHA256, s.File.Smoke, s.tag, device)
+	err := s.stage(ctx, row.Name, "smoke", a.Name, func(task *progress.Task) (string, bool, error) {
+		whole := func(dir string) error {
+			data, err := os.ReadFile(filepath.Join(dir, smokeName))
+			if err != nil {
+				return err
+			}
+			return json.Unmarshal(data, &res)
+		}
+		_, reused, err := s.keyed(row, "smoke", a.Package, key, whole, func(tmp string) (err error) {
+			if res, err = s.smokeArchive(ctx, a.Path, device, keep, task); err != nil {
+				return err
+			}
+			data, err := json.MarshalIndent(res, "", "  ")
+			if err != nil {
+				return err
+			}
+			return fsx.WriteFile(filepath.Join(tmp, smokeName), data, 0o644)
+		})
+		if err != nil {
+			return "", false, err
+		}
+		return res.Summary(), reused, nil
+	})
+	return res, key, err
+}
+
+func (s *Session) smokeArchive(ctx context.Context, path string, device manifest.Device, keep bool, task *progress.Task) (manifest.SmokeResult, error) {
+	inputs, err := s.fetchInputs(ctx, task)
+	if err != nil {
+		return manifest.SmokeResult{}, err
+	}
+	return smoke.Run(ctx, smoke.Options{Archive: path, File: s.File, Inputs: inputs, Tag: s.tag, Device: device, Keep: keep, Task: task})
+}
+
+// fetchInputs brings the smoke test's pinned inputs.
+func (s *Session) fetchInputs(ctx context.Context, task *progress.Task) (map[string]string, error) {
+	paths := map[string]string{}
+	for _, name := range s.File.Smoke.Inputs.Keys {
+		p, err := smoke.Inputs{Cache: s.Cache}.Fetch(ctx, s.File.Smoke.Inputs.Values[name], task)
+		if err != nil {
+			return nil, err
+		}
+		paths[name] = p
+	}
+	return paths, nil
+}

@@ -1,0 +1,252 @@
+// Package proc runs child processes: in a process group of their own that a
+// cancelled context ends, with their output streamed line by line, kept in a
+// log, remembered as a tail for the error message, and cleaned of secrets.
+package proc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// tailLines is how much of a failed command an error shows.
+	tailLines = 20
+	// maxLine bounds one line in memory; cargo's JSON messages stay far below.
+	maxLine = 32 << 20
+	// grace is the time between asking a process group to end and killing it.
+	grace = 5 * time.Second
+)
+
+// Cmd is a command to run. Path is looked up in the PATH of Env where it has
+// no separator.
+type Cmd struct {
+	Path string
+	Args []string
+	Dir  string
+	// Env is the whole environment of the child, as KEY=VALUE.
+	Env []string
+	// Log, where set, is the file that both output streams are appended to.
+	Log string
+	// Stdout and Stderr are called with each line, without its end. The two
+	// are never called at the same time. A nil Stdout is shown as Stderr is.
+	Stdout, Stderr func(line string)
+	// Secrets are values that no line, log or error may show.
+	Secrets []string
+}
+
+// Error says that a command did not end with exit code 0.
+type Error struct {
+	Command string
+	Dir     string
+	// Code is the exit code; -1 if the process was ended by a signal or did
+	// not start.
+	Code int
+	// Tail is the last of what the command wrote.
+	Tail []string
+	// Log is the path of the full output, or empty.
+	Log string
+	Err error
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %v", e.Command, e.Err)
+	if len(e.Tail) > 0 {
+		b.WriteString("\nits last lines:")
+		for _, l := range e.Tail {
+			b.WriteString("\n  | " + l)
+		}
+	}
+	if e.Log != "" {
+		b.WriteString("\nfull log: " + e.Log)
+	}
+	return b.String()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Run runs the command to its end. The error is a *Error unless the log could
+// not be opened; it wraps ctx.Err() when the context ended the command.
+func (c Cmd) Run(ctx context.Context) error {
+	sink := &sink{redact: NewRedactor(c.Secrets)}
+	fail := func(code int, err error) error {
+		return &Error{Command: sink.redact.String(c.String()), Dir: c.Dir, Code: code, Tail: sink.tail, Log: c.Log, Err: err}
+	}
+	path, err := LookPath(c.Path, c.Env)
+	if err != nil {
+		return fail(-1, err)
+	}
+	if c.Log != "" {
+		if err := os.MkdirAll(filepath.Dir(c.Log), 0o755); err != nil {
+			return err
+		}
+		log, err := os.OpenFile(c.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		if err != nil {
+			return err
+		}
+		defer log.Close()
+		sink.log = log
+		fmt.Fprintf(log, "$ %s\n", sink.redact.String(c.String()))
+	}
+
+	cmd := exec.CommandContext(ctx, path, c.Args...)
+	cmd.Dir, cmd.Env = c.Dir, c.Env
+	if cmd.Env == nil {
+		cmd.Env = []string{} // nil would mean this process's environment
+	}
+	cmd.WaitDelay = grace + 2*time.Second
+	ownGroup(cmd)
+	stdout := &lineWriter{sink: sink, emit: c.Stdout}
+	stderr := &lineWriter{sink: sink, emit: c.Stderr, remember: true}
+	if c.Stdout == nil {
+		stdout.emit, stdout.remember = c.Stderr, true
+	}
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	err = cmd.Run()
+	stdout.flush()
+	stderr.flush()
+	// A helper that the child left behind on purpose (a compiler cache's
+	// server) may keep its output open; the command itself has ended well.
+	if err == nil || errors.Is(err, exec.ErrWaitDelay) && ctx.Err() == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return fail(-1, context.Cause(ctx))
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return fail(exit.ExitCode(), errors.New(exit.String()))
+	}
+	return fail(-1, err)
+}
+
+// Output runs the command and returns what it wrote to stdout.
+func (c Cmd) Output(ctx context.Context) (string, error) {
+	var b strings.Builder
+	c.Stdout = func(line string) { b.WriteString(line + "\n") }
+	err := c.Run(ctx)
+	return b.String(), err
+}
+
+// String is the command line as a shell of Unix habit would read it.
+func (c Cmd) String() string {
+	words := make([]string, 0, len(c.Args)+1)
+	for _, w := range append([]string{c.Path}, c.Args...) {
+		words = append(words, Quote(w))
+	}
+	return strings.Join(words, " ")
+}
+
+// Quote spells word for a POSIX shell.
+func Quote(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_=+:,./@%", r)
+	}
+	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// LookPath finds a program as a child with the environment env would, which is
+// not where this process would find it.
+func LookPath(name string, env []string) (string, error) {
+	if strings.ContainsRune(name, '/') || strings.ContainsRune(name, filepath.Separator) {
+		return name, nil
+	}
+	var exts []string
+	if e := Getenv(env, "PATHEXT"); e != "" {
+		exts = strings.Split(e, ";")
+	}
+	for _, dir := range filepath.SplitList(Getenv(env, "PATH")) {
+		if !filepath.IsAbs(dir) {
+			continue // a program out of the current directory is a trap
+		}
+		for _, ext := range append([]string{""}, exts...) {
+			path := filepath.Join(dir, name+ext)
+			if found, err := exec.LookPath(path); err == nil {
+				return found, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("%w in PATH %s", exec.ErrNotFound, Getenv(env, "PATH"))
+}
+
+// Getenv returns the last value of key in env, as a child would see it.
+func Getenv(env []string, key string) string {
+	for i := len(env) - 1; i >= 0; i-- {
+		k, v, ok := strings.Cut(env[i], "=")
+		if ok && sameKey(k, key) {
+			return v
+		}
+	}
+	return ""
+}
+
+// sink is where both streams of a command meet.
+type sink struct {
+	mu     sync.Mutex
+	redact Redactor
+	log    io.Writer
+	tail   []string
+}
+
+// lineWriter cuts one stream into lines.
+type lineWriter struct {
+	sink     *sink
+	emit     func(string)
+	remember bool
+	buf      []byte
+}
+
+func (w *lineWriter) Write(p []byte) (int, error) {
+	w.sink.mu.Lock()
+	defer w.sink.mu.Unlock()
+	w.buf = append(w.buf, p...)
+	for {
+		i := bytes.IndexByte(w.buf, '\n')
+		if i < 0 && len(w.buf) < maxLine {
+			return len(p), nil
+		}
+		end, next := i, i+1
+		if i < 0 {
+			end, next = len(w.buf), len(w.buf)
+		}
+		w.line(string(w.buf[:end]))
+		w.buf = append(w.buf[:0], w.buf[next:]...)
+	}
+}
+
+func (w *lineWriter) flush() {
+	w.sink.mu.Lock()
+	defer w.sink.mu.Unlock()
+	if len(w.buf) > 0 {
+		w.line(string(w.buf))
+		w.buf = nil
+	}
+}
+
+func (w *lineWriter) line(s string) {
+	s = w.sink.redact.String(strings.TrimSuffix(s, "\r"))
+	if w.sink.log != nil {
+		fmt.Fprintln(w.sink.log, s)
+	}
+	if w.remember {
+		w.sink.tail = append(w.sink.tail, s)
+		if len(w.sink.tail) > tailLines {
+			w.sink.tail = w.sink.tail[1:]
+		}
+	}
+	if w.emit != nil {
+		w.emit(s)
+	}
+}

@@ -1,0 +1,148 @@
+// Package toolchain finds what a build needs on this host and composes the
+// environment that it gets: an allow-list of the host's variables, what the
+// matrix sets, and nothing else, so that no secret of a release reaches a
+// build script and no setting of the host changes what is made.
+package toolchain
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/relmat/relmat/internal/matrix"
+	"github.com/relmat/relmat/internal/proc"
+	"github.com/relmat/relmat/internal/toolkit"
+)
+
+// hostVariables pass from the host to a build: what finds programs, the user's
+// caches and the network, and what selects a compiler. An entry ending in * is
+// a prefix.
+var hostVariables = []string{
+	"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "TEMP", "TMP",
+	"CARGO_HOME", "RUSTUP_*", "RUSTC", "CARGO_HTTP_*", "CARGO_NET_*", "CARGO_BUILD_JOBS", "MAKEFLAGS",
+	"CC", "CXX", "NINJA_STATUS",
+	"SSL_CERT_FILE", "SSL_CERT_DIR", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
+	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",
+	// Windows programs do not start, or find nothing, without these.
+	"SystemRoot", "SystemDrive", "windir", "ComSpec", "PATHEXT", "USERPROFILE", "APPDATA", "LOCALAPPDATA",
+	"ProgramData", "ProgramFiles", "ProgramFiles(x86)", "NUMBER_OF_PROCESSORS", "PROCESSOR_ARCHITECTURE",
+}
+
+// FilterEnv returns the entries of env whose names are in the allow-list or in
+// more.
+func FilterEnv(env, more []string) []string {
+	var out []string
+	for _, kv := range env {
+		name, _, _ := strings.Cut(kv, "=")
+		if allowed(hostVariables, name) || slices.Contains(more, name) {
+			out = append(out, kv)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func allowed(list []string, name string) bool {
+	return slices.ContainsFunc(list, func(p string) bool {
+		if prefix, ok := strings.CutSuffix(p, "*"); ok {
+			return strings.HasPrefix(name, prefix)
+		}
+		return p == name
+	})
+}
+
+// BuildEnv composes the environment of the target's build. host is the
+// environment of this process; tk may be nil.
+func BuildEnv(host []string, row matrix.Row, tk *toolkit.Toolkit, targetDir string) []string {
+	env := FilterEnv(host, row.Pass)
+	set := func(key, value string) { env = append(env, key+"="+value) }
+	if tk != nil {
+		set("CUDA_HOME", tk.Home())
+		set("CUDA_PATH", tk.Home())
+		// A build that looks for nvcc in PATH must find the pinned one.
+		set("PATH", filepath.Join(tk.Home(), "bin")+string(filepath.ListSeparator)+proc.Getenv(env, "PATH"))
+	}
+	if row.CUDA.Architectures != "" {
+		set(row.CUDA.Env, row.CUDA.Architectures)
+	}
+	flags := slices.Clone(row.Rustflags)
+	if row.CPU.Level != "" {
+		flags = append(flags, "-C", "target-cpu="+row.CPU.Level)
+		if row.CPU.Env != "" {
+			set(row.CPU.Env, row.CPU.Level)
+		}
+	}
+	// Set even when empty: it outweighs the flags of Cargo's configuration
+	// files, which differ from host to host.
+	set("CARGO_ENCODED_RUSTFLAGS", strings.Join(flags, "\x1f"))
+	set("CARGO_TARGET_DIR", targetDir)
+	set("CARGO_TERM_COLOR", "never")
+	for _, k := range row.Env.Keys {
+		set(k, row.Env.Values[k])
+	}
+	return env
+}
+
+// Tool is a program that a build needs.
+type Tool struct {
+	Name string
+	// Get says how to get it.
+	Get string
+}
+
+// Tools lists what the build of the target calls.
+func Tools(row matrix.Row, env []string) []Tool {
+	tools := []Tool{{"cargo", "rustup.rs"}}
+	if len(row.NativeCrates) > 0 {
+		tools = append(
+			tools,
+			Tool{"cmake", "Debian: cmake; macOS: brew install cmake"},
+			Tool{"ninja", "Debian: ninja-build; macOS: brew install ninja"},
+			Tool{compiler(env), "Debian: g++; macOS: xcode-select --install"},
+		)
+	}
+	return tools
+}
+
+func compiler(env []string) string {
+	if cxx := proc.Getenv(env, "CXX"); cxx != "" {
+		return cxx
+	}
+	return "c++"
+}
+
+// Missing says which of the tools the environment's PATH lacks, or nil.
+func Missing(tools []Tool, env []string) error {
+	var lacks []string
+	for _, t := range tools {
+		if _, err := proc.LookPath(t.Name, env); err != nil {
+			lacks = append(lacks, fmt.Sprintf("%s (%s)", t.Name, t.Get))
+		}
+	}
+	if len(lacks) == 0 {
+		return nil
+	}
+	return fmt.Errorf("this host lacks what the build needs: %s", strings.Join(lacks, ", "))
+}
+
+// Identity describes the compilers behind a native build, so that a change of
+// them can be seen.
+func Identity(ctx context.Context, tools []Tool, env []string) ([]string, error) {
+	var ids []string
+	for _, t := range tools {
+		arg := "--version"
+		if t.Name == "cargo" {
+			arg = "-Vv"
+		}
+		out, err := proc.Cmd{Path: t.Name, Args: []string{arg}, Env: env, Dir: os.TempDir()}.Output(ctx)
+		if err != nil {
+			return nil, err
+		}
+		first, _, _ := strings.Cut(out, "\n")
+		ids = append(ids, t.Name+": "+first)
+	}
+	return ids, nil
+}
