@@ -152,6 +152,15 @@ type Selection struct {
 	Full bool
 }
 
+// SelectionError says that no target can be worked on as it was asked for.
+type SelectionError struct{ message string }
+
+func (e *SelectionError) Error() string { return e.message }
+
+func selectionError(format string, args ...any) error {
+	return &SelectionError{fmt.Sprintf(format, args...)}
+}
+
 // Select picks the rows that the patterns match; without patterns, all that
 // host can make and that are not on request.
 func (f *File) Select(patterns []string, host Platform) (Selection, error) {
@@ -159,14 +168,14 @@ func (f *File) Select(patterns []string, host Platform) (Selection, error) {
 	sel.Full = true
 	for _, p := range patterns {
 		if _, err := path.Match(p, ""); err != nil {
-			return sel, fmt.Errorf("--target %q: %w; a pattern has *, ? and [a-z]", p, err)
+			return sel, selectionError("--target %q: %v; a pattern has *, ? and [a-z]", p, err)
 		}
 		if !slices.ContainsFunc(f.Targets.Keys, func(t string) bool { return Matches([]string{p}, t) }) {
 			hint := "targets: " + strings.Join(f.Targets.Keys, ", ")
 			if near := nearest(p, f.Targets.Keys); near != "" {
 				hint = fmt.Sprintf("did you mean %q? %s", near, hint)
 			}
-			return sel, fmt.Errorf("--target %q matches no target of %s; %s", p, f.Path, hint)
+			return sel, selectionError("--target %q matches no target of %s; %s", p, f.Path, hint)
 		}
 	}
 	for _, r := range f.Rows() {
@@ -188,7 +197,7 @@ func (f *File) Select(patterns []string, host Platform) (Selection, error) {
 		for _, l := range sel.Left {
 			why = append(why, l.Name+" ("+l.Reason+")")
 		}
-		return sel, fmt.Errorf("no target to work on: %s", strings.Join(why, "; "))
+		return sel, selectionError("no target to work on: %s", strings.Join(why, "; "))
 	}
 	return sel, nil
 }

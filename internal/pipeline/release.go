@@ -15,6 +15,7 @@ import (
 	"github.com/relmat/relmat/internal/gitrepo"
 	"github.com/relmat/relmat/internal/manifest"
 	"github.com/relmat/relmat/internal/matrix"
+	"github.com/relmat/relmat/internal/proc"
 	"github.com/relmat/relmat/internal/progress"
 	"github.com/relmat/relmat/internal/publish"
 	"github.com/relmat/relmat/internal/smoke"
@@ -376,7 +377,7 @@ func (s *Session) DryRun(ctx context.Context, o ReleaseOptions) ([]Step, error) 
 			for _, step := range s.File.Smoke.Steps.Keys {
 				st := s.File.Smoke.Steps.Values[step]
 				if matrix.Matches(st.Targets, row.Name) && slices.Contains(p.Programs, st.Program) {
-					add("smoke", "", "step %s: %s %s", step, st.Program, strings.Join(st.Args, " "))
+					add("smoke", proc.Cmd{Path: st.Program, Args: st.Args}.String(), "step %s", step)
 				}
 			}
 		}

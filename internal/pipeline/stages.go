@@ -33,8 +33,8 @@ type Bundle struct {
 	Files   int
 }
 
-// Fetcher brings toolkits for this session.
-func (s *Session) Fetcher() toolkit.Fetcher {
+// fetcher brings toolkits for this session.
+func (s *Session) fetcher() toolkit.Fetcher {
 	return toolkit.Fetcher{Cache: s.Cache, Pip: func(ctx context.Context) (toolkit.Pip, error) {
 		return toolkit.FindPip(ctx, s.Python, s.pipEnv())
 	}}
@@ -51,49 +51,18 @@ func (s *Session) pipEnv() []string {
 	return toolchain.FilterEnv(s.Env, pip)
 }
 
-// LockPath is the path of a toolkit's lock file.
-func (s *Session) LockPath(name string) string {
-	return filepath.Join(s.File.Dir, filepath.FromSlash(s.File.Toolkits.Values[name].Lock))
-}
-
-// Toolkit brings the toolkit that the target names; nil if it names none.
-func (s *Session) Toolkit(ctx context.Context, row matrix.Row) (*toolkit.Toolkit, string, error) {
-	if row.Toolkit == "" {
-		return nil, "", nil
-	}
-	lock, err := toolkit.ReadLock(s.LockPath(row.Toolkit))
-	if err != nil {
-		return nil, "", err
-	}
-	want := s.File.Toolkits.Values[row.Toolkit].Requirements
-	if strings.Join(lock.Requirements, "\n") != strings.Join(want, "\n") {
-		return nil, "", fmt.Errorf("%s was made for other requirements than %s asks for; run `relmat toolkit lock %s`", s.LockPath(row.Toolkit), s.File.Path, row.Toolkit)
-	}
-	platform := row.Platform.String()
-	var tk *toolkit.Toolkit
-	err = s.stage(ctx, row.Name, "toolkit", row.Toolkit, func(task *progress.Task) (string, bool, error) {
-		var fetched bool
-		tk, fetched, err = s.Fetcher().Ensure(ctx, row.Toolkit, lock, platform, task)
-		if err != nil {
-			return "", false, err
-		}
-		return tk.Dir, !fetched, nil
-	})
-	return tk, toolkit.Digest(lock.Platforms[platform]), err
-}
-
 // built is a target's build with what later stages need of it.
 type built struct {
 	*build.Result
 	toolkit *toolkit.Toolkit
 }
 
-// Build makes the target's programs. The caller holds the target's lock.
+// build makes the target's programs. The caller holds the target's lock.
 func (s *Session) build(ctx context.Context, row matrix.Row) (*built, error) {
 	if err := s.readProject(ctx); err != nil {
 		return nil, err
 	}
-	tk, digest, err := s.Toolkit(ctx, row)
+	tk, digest, err := s.toolkit(ctx, row)
 	if err != nil {
 		return nil, err
 	}

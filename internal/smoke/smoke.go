@@ -282,7 +282,9 @@ func (t *tester) step(ctx context.Context, name string, s matrix.Step) manifest.
 		return fail("%v", err)
 	}
 	t.values[name] = r.Values
-	r.Status, r.Tail = manifest.Passed, nil
+	// The command names places of this machine, which a published result does
+	// not tell.
+	r.Status, r.Tail, r.Command = manifest.Passed, nil, ""
 	return r
 }
 

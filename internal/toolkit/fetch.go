@@ -27,14 +27,29 @@ const (
 // Fetcher brings toolkits into a cache directory.
 type Fetcher struct {
 	Cache string
+	// Force lays a toolkit out again that is there.
+	Force bool
 	// Pip is asked for only when something must be downloaded.
 	Pip func(context.Context) (Pip, error)
 }
 
-// MakeLock resolves the requirements for the platforms. It downloads the
-// wheels to learn their sizes; a later Ensure finds them.
-func (f Fetcher) MakeLock(ctx context.Context, requirements, platforms []string, task *progress.Task) (*Lock, error) {
+// MakeLock resolves the requirements for the platforms. What old, which may be
+// nil, says of other platforms stays if it is of the same requirements. Wheels
+// that old does not know are downloaded to learn their sizes; a later Ensure
+// finds them.
+func (f Fetcher) MakeLock(ctx context.Context, old *Lock, requirements, platforms []string, task *progress.Task) (*Lock, error) {
 	lock := &Lock{Schema: LockSchema, Requirements: requirements, Platforms: map[string][]Wheel{}}
+	known := map[string]Wheel{}
+	if old != nil {
+		for platform, wheels := range old.Platforms {
+			for _, w := range wheels {
+				known[w.SHA256] = w
+			}
+			if slices.Equal(old.Requirements, requirements) {
+				lock.Platforms[platform] = wheels
+			}
+		}
+	}
 	pip, err := f.Pip(ctx)
 	if err != nil {
 		return nil, err
@@ -45,23 +60,43 @@ func (f Fetcher) MakeLock(ctx context.Context, requirements, platforms []string,
 		if err != nil {
 			return nil, err
 		}
-		paths, err := f.download(ctx, wheels, task)
-		if err != nil {
+		if err := f.learnSizes(ctx, wheels, known, task); err != nil {
 			return nil, err
-		}
-		for i, p := range paths {
-			info, err := os.Stat(p)
-			if err != nil {
-				return nil, err
-			}
-			wheels[i].Size = info.Size()
-			if wheels[i].Unpacked, err = unpackedSize(p); err != nil {
-				return nil, fmt.Errorf("%s: %w", wheels[i].File, err)
-			}
 		}
 		lock.Platforms[platform] = wheels
 	}
 	return lock, nil
+}
+
+// learnSizes fills in the sizes that pip does not tell.
+func (f Fetcher) learnSizes(ctx context.Context, wheels []Wheel, known map[string]Wheel, task *progress.Task) error {
+	var unknown []Wheel
+	for _, w := range wheels {
+		if known[w.SHA256].Size == 0 {
+			unknown = append(unknown, w)
+		}
+	}
+	if len(unknown) > 0 {
+		paths, err := f.download(ctx, unknown, task)
+		if err != nil {
+			return err
+		}
+		for i, w := range unknown {
+			info, err := os.Stat(paths[i])
+			if err != nil {
+				return err
+			}
+			w.Size = info.Size()
+			if w.Unpacked, err = unpackedSize(paths[i]); err != nil {
+				return fmt.Errorf("%s: %w", w.File, err)
+			}
+			known[w.SHA256] = w
+		}
+	}
+	for i := range wheels {
+		wheels[i].Size, wheels[i].Unpacked = known[wheels[i].SHA256].Size, known[wheels[i].SHA256].Unpacked
+	}
+	return nil
 }
 
 // Ensure returns the toolkit of the platform, and brings it into the cache if
@@ -73,7 +108,7 @@ func (f Fetcher) Ensure(ctx context.Context, name string, lock *Lock, platform s
 	}
 	digest := Digest(wheels)
 	dir := filepath.Join(f.Cache, "toolkits", fmt.Sprintf("%s-%s-%s", name, platform, digest[:16]))
-	if tk, err := open(dir, platform); err == nil {
+	if tk, err := open(dir, platform); err == nil && !f.Force {
 		return tk, false, nil
 	}
 	unlock, err := fsx.Lock(ctx, filepath.Join(f.Cache, "locks", filepath.Base(dir)+".lock"), func() {
@@ -84,26 +119,26 @@ func (f Fetcher) Ensure(ctx context.Context, name string, lock *Lock, platform s
 	}
 	defer unlock()
 	tk, err = open(dir, platform)
-	if err == nil {
+	if err == nil && !f.Force {
 		return tk, false, nil
 	}
-	if !errors.Is(err, os.ErrNotExist) {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		task.Warn("the toolkit in the cache is not as it was laid out (%v); doing it again", err)
-		if err := os.RemoveAll(dir); err != nil {
-			return nil, false, err
-		}
 	}
-	if err := f.checkSpace(wheels); err != nil {
+	if err := fsx.RecoverReplaced(dir); err != nil {
 		return nil, false, err
 	}
 	if err := removePartialsOf(dir); err != nil {
+		return nil, false, err
+	}
+	if err := f.checkSpace(wheels); err != nil {
 		return nil, false, err
 	}
 	paths, err := f.download(ctx, wheels, task)
 	if err != nil {
 		return nil, false, err
 	}
-	err = fsx.BuildDir(dir, false, func(tmp string) error {
+	err = fsx.BuildDir(dir, true, func(tmp string) error {
 		return layOut(ctx, tmp, platform, wheels, paths, task)
 	})
 	if err != nil {

@@ -1,0 +1,45 @@
+# relmat's own tasks. make demo and make test are the two that a newcomer needs.
+
+GO      ?= go
+BIN     := bin/relmat
+# Where the demo publishes.
+DEMO    := .relmat/demo
+# Tools are pinned by version; `go run` fetches them and checks their sums.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@2026.1
+GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
+ACTIONLINT  := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+GOTESTSUM   := gotest.tools/gotestsum@v1.13.0
+
+.PHONY: build demo test lint unit sample e2e bench clean
+
+build: ## bin/relmat
+	$(GO) build -o $(BIN) ./cmd/relmat
+
+demo: build ## Release the sample program into .relmat/demo
+	$(BIN) release --config examples/tinylm/targets.yaml --to $(DEMO) --tag v0.1.0-demo --skip-commit-check
+
+test: lint unit sample e2e ## Everything that CI runs
+
+lint: ## Vet, linters, and what must compile elsewhere
+	$(GO) vet ./...
+	GOOS=windows $(GO) vet ./...
+	GOOS=darwin $(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	test -z "$$($(GO) run $(GOFUMPT) -l cmd internal test | tee /dev/stderr)"
+	$(GO) run $(ACTIONLINT)
+	$(GO) mod tidy -diff
+
+unit: ## Unit and script tests, fuzzers' seeds, with the race detector
+	$(GO) run $(GOTESTSUM) --format pkgname -- -race ./cmd/... ./internal/...
+
+sample: ## The sample program's own tests
+	cd examples/tinylm && cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings && cargo test --locked
+
+e2e: ## The real release of the sample, looked at with other people's tools
+	$(GO) run $(GOTESTSUM) --format testname -- -count 1 -timeout 60m ./test/...
+
+bench: ## Measurements, as ratios against a peer in the same run
+	$(GO) test -run '^$$' -bench . ./internal/...
+
+clean: ## Remove what this Makefile made
+	rm -rf bin $(DEMO)

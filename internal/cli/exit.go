@@ -1,0 +1,47 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"github.com/relmat/relmat/internal/matrix"
+	"github.com/relmat/relmat/internal/smoke"
+)
+
+// The exit codes.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2 // wrong usage or configuration
+	exitSmoke       = 5
+	exitInterrupted = 130
+)
+
+// usageError is a wrong command line; the usage is printed with it.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
+
+// configError is a configuration that is wrong.
+type configError struct{ error }
+
+func (e *configError) Unwrap() error { return e.error }
+
+func exitCode(ctx context.Context, err error) int {
+	var (
+		usage  *usageError
+		config *configError
+		file   *matrix.Error
+		sel    *matrix.SelectionError
+		failed *smoke.Error
+	)
+	switch {
+	case errors.Is(context.Cause(ctx), errInterrupted):
+		return exitInterrupted
+	case errors.As(err, &usage), errors.As(err, &config), errors.As(err, &file), errors.As(err, &sel):
+		return exitUsage
+	case errors.As(err, &failed):
+		return exitSmoke
+	}
+	return exitFailed
+}
