@@ -5,7 +5,7 @@ BIN     := bin/relmat
 # Where the demo publishes.
 DEMO    := .relmat/demo
 # Tools are pinned by version; `go run` fetches them and checks their sums.
-STATICCHECK := honnef.co/go/tools/cmd/staticcheck@2026.1
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 ACTIONLINT  := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 GOTESTSUM   := gotest.tools/gotestsum@v1.13.0
