@@ -1,10 +1,12 @@
 package proc
 
 import (
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 func sameKey(a, b string) bool { return strings.EqualFold(a, b) }
@@ -17,3 +19,9 @@ func ownGroup(cmd *exec.Cmd) {
 		return exec.Command("taskkill", "/T", "/F", "/PID", strconv.Itoa(cmd.Process.Pid)).Run()
 	}
 }
+
+// guard has no counterpart of the Unix one yet; docs/limits.md says so.
+func guard(*os.Process) (dismiss func(), err error) { return func() {}, nil }
+
+// endGroup has nothing left to do: taskkill ends the whole tree.
+func endGroup(*os.Process, time.Time) {}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,9 +23,11 @@ const (
 	tailLines = 20
 	// maxLine bounds one line in memory; cargo's JSON messages stay far below.
 	maxLine = 32 << 20
-	// grace is the time between asking a process group to end and killing it.
-	grace = 5 * time.Second
 )
+
+// grace is the time between asking a process group to end and killing it; a
+// variable, so that tests need not wait for it.
+var grace = 5 * time.Second
 
 // Cmd is a command to run. Path is looked up in the PATH of Env where it has
 // no separator.
@@ -79,11 +82,16 @@ func (e *Error) Unwrap() error { return e.Err }
 func (c Cmd) Run(ctx context.Context) error {
 	sink := &sink{redact: NewRedactor(c.Secrets)}
 	fail := func(code int, err error) error {
-		return &Error{Command: sink.redact.String(c.String()), Dir: c.Dir, Code: code, Tail: sink.tail, Log: c.Log, Err: err}
+		return &Error{Command: c.redacted(sink.redact), Dir: c.Dir, Code: code, Tail: sink.tail, Log: c.Log, Err: err}
 	}
 	path, err := LookPath(c.Path, c.Env)
 	if err != nil {
 		return fail(-1, err)
+	}
+	if c.Dir != "" { // else the system says that there is no such program
+		if _, err := os.Stat(c.Dir); err != nil {
+			return fail(-1, err)
+		}
 	}
 	if c.Log != "" {
 		if err := os.MkdirAll(filepath.Dir(c.Log), 0o755); err != nil {
@@ -95,7 +103,7 @@ func (c Cmd) Run(ctx context.Context) error {
 		}
 		defer log.Close()
 		sink.log = log
-		fmt.Fprintf(log, "$ %s\n", sink.redact.String(c.String()))
+		fmt.Fprintf(log, "$ %s\n", c.redacted(sink.redact))
 	}
 
 	cmd := exec.CommandContext(ctx, path, c.Args...)
@@ -103,7 +111,7 @@ func (c Cmd) Run(ctx context.Context) error {
 	if cmd.Env == nil {
 		cmd.Env = []string{} // nil would mean this process's environment
 	}
-	cmd.WaitDelay = grace + 2*time.Second
+	cmd.WaitDelay = grace
 	ownGroup(cmd)
 	stdout := &lineWriter{sink: sink, emit: c.Stdout}
 	stderr := &lineWriter{sink: sink, emit: c.Stderr, remember: true}
@@ -111,7 +119,7 @@ func (c Cmd) Run(ctx context.Context) error {
 		stdout.emit, stdout.remember = c.Stderr, true
 	}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
-	err = cmd.Run()
+	err = run(ctx, cmd)
 	stdout.flush()
 	stderr.flush()
 	// A helper that the child left behind on purpose (a compiler cache's
@@ -129,6 +137,24 @@ func (c Cmd) Run(ctx context.Context) error {
 	return fail(-1, err)
 }
 
+// run is cmd.Run with the child's whole group under guard.
+func run(ctx context.Context, cmd *exec.Cmd) error {
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	dismiss, err := guard(cmd.Process)
+	if err != nil {
+		_ = cmd.Cancel()
+		return errors.Join(err, cmd.Wait())
+	}
+	defer dismiss()
+	err = cmd.Wait()
+	if ctx.Err() != nil {
+		endGroup(cmd.Process, time.Now().Add(grace))
+	}
+	return err
+}
+
 // Output runs the command and returns what it wrote to stdout.
 func (c Cmd) Output(ctx context.Context) (string, error) {
 	var b strings.Builder
@@ -144,6 +170,17 @@ func (c Cmd) String() string {
 		words = append(words, Quote(w))
 	}
 	return strings.Join(words, " ")
+}
+
+// redacted is String without secrets. They go before the quoting, which would
+// spell a secret with a quote in it so that it is not recognised.
+func (c Cmd) redacted(r Redactor) string {
+	c.Path = r.String(c.Path)
+	c.Args = slices.Clone(c.Args)
+	for i, a := range c.Args {
+		c.Args[i] = r.String(a)
+	}
+	return r.String(c.String())
 }
 
 // Quote spells word for a POSIX shell.
@@ -178,7 +215,7 @@ func LookPath(name string, env []string) (string, error) {
 			}
 		}
 	}
-	return "", fmt.Errorf("%w in PATH %s", exec.ErrNotFound, Getenv(env, "PATH"))
+	return "", fmt.Errorf("%w: %s", exec.ErrNotFound, Getenv(env, "PATH"))
 }
 
 // Getenv returns the last value of key in env, as a child would see it.
@@ -211,19 +248,17 @@ type lineWriter struct {
 func (w *lineWriter) Write(p []byte) (int, error) {
 	w.sink.mu.Lock()
 	defer w.sink.mu.Unlock()
-	w.buf = append(w.buf, p...)
-	for {
-		i := bytes.IndexByte(w.buf, '\n')
-		if i < 0 && len(w.buf) < maxLine {
-			return len(p), nil
+	n := len(p)
+	for len(p) > 0 {
+		head, rest, found := bytes.Cut(p, []byte{'\n'})
+		w.buf = append(w.buf, head...)
+		if found || len(w.buf) >= maxLine {
+			w.line(string(w.buf))
+			w.buf = w.buf[:0]
 		}
-		end, next := i, i+1
-		if i < 0 {
-			end, next = len(w.buf), len(w.buf)
-		}
-		w.line(string(w.buf[:end]))
-		w.buf = append(w.buf[:0], w.buf[next:]...)
+		p = rest
 	}
+	return n, nil
 }
 
 func (w *lineWriter) flush() {

@@ -55,5 +55,13 @@ func (r Redactor) String(s string) string {
 	if r.r == nil {
 		return s
 	}
-	return r.r.Replace(s)
+	// Once more until nothing is found: what is left may join to a secret. Each
+	// turn makes s shorter.
+	for {
+		t := r.r.Replace(s)
+		if t == s {
+			return s
+		}
+		s = t
+	}
 }

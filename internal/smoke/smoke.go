@@ -75,32 +75,25 @@ type Options struct {
 // Run unpacks the archive and runs the steps. A failed step ends the test with
 // an *Error; the result then holds what was run.
 func Run(ctx context.Context, o Options) (res manifest.SmokeResult, err error) {
-	// A path that nobody's build machine has, and that a careless program
-	// stumbles over.
-	dir, err := os.MkdirTemp("", "relmat smoke ü ")
+	at, err := newPlace()
 	if err != nil {
 		return res, err
 	}
 	defer func() {
 		var failed *Error
 		if o.Keep && errors.As(err, &failed) {
-			failed.Kept = dir
+			failed.Kept = at.dir
+			at.keep()
 			return
 		}
-		if rerr := os.RemoveAll(dir); err == nil {
+		if rerr := at.remove(); err == nil {
 			err = rerr
 		}
 	}()
-	work := filepath.Join(dir, "work")
-	for _, d := range []string{"package", "work", "home", "tmp"} {
-		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
-			return res, err
-		}
-	}
-	if err := archive.Extract(ctx, o.Archive, filepath.Join(dir, "package"), archive.DefaultLimits); err != nil {
+	if err := archive.Extract(ctx, o.Archive, at.path("package"), archive.DefaultLimits); err != nil {
 		return res, err
 	}
-	root, m, err := findPackage(filepath.Join(dir, "package"))
+	root, m, err := findPackage(at.path("package"))
 	if err != nil {
 		return res, fmt.Errorf("%s: %w", o.Archive, err)
 	}
@@ -112,8 +105,8 @@ func Run(ctx context.Context, o Options) (res manifest.SmokeResult, err error) {
 		return res, fmt.Errorf("%s is for %s and cannot run on this host, which is %s", o.Archive, row.Platform, matrix.Host())
 	}
 	fields := row.Fields(m.Version, o.Tag)
-	fields.Package, fields.Work, fields.Inputs = root, work, o.Inputs
-	t := tester{o: o, dir: dir, root: root, manifest: m, fields: fields, env: scrubbedEnv(dir), values: map[string]map[string]string{}}
+	fields.Package, fields.Work, fields.Inputs = root, at.path("work"), o.Inputs
+	t := tester{o: o, root: root, manifest: m, fields: fields, env: scrubbedEnv(at.dir), values: map[string]map[string]string{}}
 	res = manifest.SmokeResult{Package: m.Package, Target: m.Target, Device: o.Device}
 	for _, name := range o.File.Smoke.Steps.Keys {
 		step := o.File.Smoke.Steps.Values[name]
@@ -198,7 +191,6 @@ func scrubbedEnv(dir string) []string {
 
 type tester struct {
 	o        Options
-	dir      string
 	root     string
 	manifest manifest.Manifest
 	fields   matrix.Fields
