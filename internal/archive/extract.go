@@ -40,7 +40,8 @@ type Entry struct {
 // Extract unpacks the archive at src into the existing directory dst. It
 // refuses what would land elsewhere: absolute names, "..", links out of dst
 // (os.Root holds the line even against a link that an earlier entry made),
-// devices, an entry that stands twice; and what exceeds the limits.
+// devices, encrypted entries, an entry that stands twice; and what exceeds the
+// limits. What it had unpacked before it refused stays in dst.
 func Extract(ctx context.Context, src, dst string, limits Limits) error {
 	format, err := FormatOf(src)
 	if err != nil {
@@ -65,7 +66,11 @@ func ExtractAs(ctx context.Context, format Format, src, dst string, limits Limit
 	if format == TarGz {
 		each = eachTarGz
 	}
-	if err := each(src, x.entry); err != nil {
+	err = each(ctx, src, x.entry)
+	if err == nil {
+		err = x.checkLinks()
+	}
+	if err != nil {
 		return fmt.Errorf("unpacking %s: %w", src, err)
 	}
 	return nil
@@ -76,6 +81,7 @@ type extractor struct {
 	root  *os.Root
 	left  Limits
 	seen  map[string]bool
+	links []string
 	count io.Writer
 }
 
@@ -148,7 +154,19 @@ func (x *extractor) symlink(name string, e Entry) error {
 		!filepath.IsLocal(filepath.FromSlash(path.Join(path.Dir(name), link))) {
 		return fmt.Errorf("entry %q links to %q, outside of the package", e.Name, e.Link)
 	}
+	x.links = append(x.links, name)
 	return x.root.Symlink(link, name)
+}
+
+// checkLinks follows every link. The spelling of a link alone does not tell
+// where it leads, for there may be other links on its way.
+func (x *extractor) checkLinks() error {
+	for _, name := range x.links {
+		if _, err := x.root.Stat(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("entry %q is a link that leads nowhere in the package: %w", name, err)
+		}
+	}
+	return nil
 }
 
 func cleanName(name string) (string, error) {
@@ -159,13 +177,16 @@ func cleanName(name string) (string, error) {
 	return clean, nil
 }
 
-func eachZip(src string, visit func(Entry) error) error {
+func eachZip(_ context.Context, src string, visit func(Entry) error) error {
 	r, err := zip.OpenReader(src)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
 	for _, f := range r.File {
+		if f.Flags&zipEncrypted != 0 {
+			return fmt.Errorf("entry %q is encrypted", f.Name)
+		}
 		e := Entry{Name: f.Name, Mode: f.Mode(), Size: int64(f.UncompressedSize64), open: f.Open}
 		if strings.HasSuffix(f.Name, "/") {
 			e.Mode = fs.ModeDir | 0o755
@@ -192,7 +213,15 @@ func eachZip(src string, visit func(Entry) error) error {
 	return nil
 }
 
-func eachTarGz(src string, visit func(Entry) error) error {
+// zipEncrypted is bit 0 of the general purpose flags, APPNOTE.TXT 4.4.4, which
+// archive/zip does not look at.
+const zipEncrypted = 1
+
+// maxPadding bounds what may follow the end of a tar: writers fill up a record,
+// which is 10 KiB by default.
+const maxPadding = 1 << 20
+
+func eachTarGz(ctx context.Context, src string, visit func(Entry) error) error {
 	f, err := os.Open(src)
 	if err != nil {
 		return err
@@ -208,7 +237,10 @@ func eachTarGz(src string, visit func(Entry) error) error {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
 			// The stream's checksum stands at its end.
-			_, err := io.Copy(io.Discard, zr)
+			n, err := io.Copy(io.Discard, &contextReader{ctx, io.LimitReader(zr, maxPadding+1)})
+			if err == nil && n > maxPadding {
+				err = errors.New("the archive goes on after its end")
+			}
 			return err
 		}
 		if err != nil {
@@ -217,6 +249,9 @@ func eachTarGz(src string, visit func(Entry) error) error {
 		e := Entry{
 			Name: h.Name, Mode: h.FileInfo().Mode(), Size: h.Size, Link: h.Linkname,
 			open: func() (io.ReadCloser, error) { return io.NopCloser(tr), nil },
+		}
+		if h.Typeflag == tar.TypeXGlobalHeader {
+			continue // a comment, such as git archive's commit
 		}
 		if h.Typeflag == tar.TypeLink {
 			return fmt.Errorf("entry %q is a hard link, which no package holds", h.Name)

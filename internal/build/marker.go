@@ -82,7 +82,11 @@ func (o Options) purgeStaleNative(ctx context.Context, tools []toolchain.Tool) e
 func changed(have, want string) string {
 	old := strings.Split(have, "\n")
 	for i, line := range strings.Split(want, "\n") {
-		if i >= len(old) || old[i] != line {
+		switch {
+		case i < len(old) && old[i] == line:
+		case line == "": // want has ended
+			return "no longer " + old[i]
+		default:
 			return "now " + line
 		}
 	}

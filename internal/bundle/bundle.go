@@ -283,7 +283,7 @@ func (b *builder) files(f matrix.Files) error {
 				have = append(have, c)
 			}
 			slices.Sort(have)
-			return fmt.Errorf("Cargo named no OUT_DIR of crate %q; build scripts ran for %s", f.Crate, strings.Join(have, ", "))
+			return fmt.Errorf("no OUT_DIR of crate %q was named by Cargo; build scripts ran for %s", f.Crate, strings.Join(have, ", "))
 		}
 		root, rel, origin, from = dir, f.OutDir, manifest.Build, "OUT_DIR of "+f.Crate
 	case f.Toolkit != "":

@@ -50,7 +50,7 @@ type libraries interface {
 
 // closure walks everything that the programs need at run time: the NEEDED
 // entries of programs and libraries, and what libraries load by name. Driver
-// libraries and the system's stay out. missing is every need that nothing
+// libraries and the system's stay out. The error names every need that nothing
 // satisfies.
 func closure(programs []string, from libraries, systemLibs []string) (libs []library, err error) {
 	type need struct{ name, path, label string }
@@ -144,23 +144,25 @@ func namesInside(path string, re *regexp.Regexp) ([]string, error) {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
 		}
-		rest := string(piece)
-		for {
-			i := strings.Index(rest, literal)
-			if i < 0 {
-				break
-			}
-			rest = rest[i:]
-			window := rest[:min(len(rest), maxName)]
-			if loc := re.FindStringIndex(window); loc != nil && loc[0] == 0 && !slices.Contains(names, window[:loc[1]]) {
-				names = append(names, window[:loc[1]])
-			}
-			rest = rest[max(len(literal), 1):]
-		}
 		last := errors.Is(err, io.EOF)
+		// What starts in the last maxName bytes may go on in the next piece, and
+		// cut off it would be the name of another version. That piece sees it
+		// whole.
 		step := len(piece)
 		if !last {
 			step -= maxName
+		}
+		text := string(piece)
+		for at := 0; ; at += max(len(literal), 1) {
+			i := strings.Index(text[at:], literal)
+			if i < 0 || at+i >= step {
+				break
+			}
+			at += i
+			window := text[at:min(len(text), at+maxName)]
+			if loc := re.FindStringIndex(window); loc != nil && loc[0] == 0 && !slices.Contains(names, window[:loc[1]]) {
+				names = append(names, window[:loc[1]])
+			}
 		}
 		if _, err := r.Discard(step); err != nil {
 			return nil, err

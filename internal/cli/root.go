@@ -97,6 +97,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	if cmd.HasSubCommands() {
+		cmd.SuggestionsMinimumDistance = 2 // cobra itself sets it only where Args is nil
 		msg := fmt.Sprintf("there is no command %q", cmd.CommandPath()+" "+args[0])
 		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 			msg += fmt.Sprintf("; did you mean %q?", near[0])

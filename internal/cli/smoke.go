@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -55,6 +56,10 @@ are not made yet. It exits with 5 when a step fails.`,
 
 // smokeResults prints what was run, also of a test that failed.
 func (a *app) smokeResults(results []manifest.SmokeResult) error {
+	results = slices.DeleteFunc(results, func(r manifest.SmokeResult) bool { return len(r.Steps) == 0 })
+	if len(results) == 0 {
+		return nil
+	}
 	if a.asJSON {
 		return a.json(struct {
 			Schema  int                    `json:"schema"`
@@ -62,9 +67,6 @@ func (a *app) smokeResults(results []manifest.SmokeResult) error {
 		}{1, results})
 	}
 	for _, r := range results {
-		if len(r.Steps) == 0 {
-			continue
-		}
 		fmt.Fprintf(a.Out, "%s of %s on %s\n", r.Package, r.Target, r.Device)
 		w := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
 		for _, s := range r.Steps {

@@ -17,8 +17,12 @@ import (
 // Whoever holds the lock of a directory may remove what bears it.
 const partialMark = ".partial-"
 
-// IsPartial tells whether name is that of an unfinished file or directory.
-func IsPartial(name string) bool { return strings.Contains(filepath.Base(name), partialMark) }
+// IsPartial tells whether name is that of an unfinished file or directory: one
+// that begins with a dot too, so that no finished "v1.partial-2" is taken for it.
+func IsPartial(name string) bool {
+	base := filepath.Base(name)
+	return strings.HasPrefix(base, ".") && strings.Contains(base, partialMark)
+}
 
 // WriteFile writes data to path by way of a temporary file in the same
 // directory, so that path holds either its old content or all of the new.
@@ -123,7 +127,8 @@ func RemovePartials(dir string) error {
 }
 
 // CopyFile copies src to a new file dst with the given permissions, down
-// to the disk. Where the system can copy inside the kernel or share blocks, io.Copy does.
+// to the disk; a dst that it could not finish it takes away. Where the system
+// can copy inside the kernel or share blocks, io.Copy does.
 func CopyFile(src, dst string, mode fs.FileMode) (err error) {
 	in, err := os.Open(src)
 	if err != nil {
@@ -138,6 +143,9 @@ func CopyFile(src, dst string, mode fs.FileMode) (err error) {
 		if cerr := out.Close(); err == nil {
 			err = cerr
 		}
+		if err != nil {
+			_ = os.Remove(dst)
+		}
 	}()
 	if _, err := io.Copy(out, in); err != nil {
 		return fmt.Errorf("copying %s: %w", src, err)
@@ -147,14 +155,4 @@ func CopyFile(src, dst string, mode fs.FileMode) (err error) {
 		return err
 	}
 	return out.Sync()
-}
-
-// Within joins root and the slash-separated relative path rel, and refuses a
-// rel that is absolute or leaves root by its spelling.
-func Within(root, rel string) (string, error) {
-	local := filepath.FromSlash(rel)
-	if !filepath.IsLocal(local) {
-		return "", fmt.Errorf("path %q leaves its directory", rel)
-	}
-	return filepath.Join(root, local), nil
 }

@@ -9,7 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 )
+
+// settled is how old a file's modification time must be for its digest to be
+// remembered: within one tick of the file system's clock a second write would
+// leave no trace.
+const settled = 100 * time.Millisecond
 
 // Digests computes SHA-256 digests of files and remembers them by path. A
 // digest stands for a file as long as its size, modification time and inode
@@ -67,7 +73,7 @@ func (d *Digests) File(path string) (sum string, size int64, err error) {
 	d.mu.Unlock()
 	if ok {
 		now.SHA256 = old.SHA256
-		if now == old {
+		if now == old && len(now.SHA256) == 2*sha256.Size {
 			return old.SHA256, old.Size, nil
 		}
 	}
@@ -78,7 +84,8 @@ func (d *Digests) File(path string) (sum string, size int64, err error) {
 	now.SHA256 = sum
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if n == now.Size { // a file that grew under our hands is not remembered
+	// A file that grew under our hands is not remembered, nor a fresh one.
+	if n == now.Size && time.Since(info.ModTime()) > settled {
 		d.known[abs] = now
 		d.dirty = true
 	}

@@ -8,6 +8,10 @@ import (
 // LinkOrCopy makes dst another name of the file src, or a copy of it where the
 // file system has no second names. An existing dst is replaced in one step.
 func LinkOrCopy(src, dst string) error {
+	src, err := filepath.EvalSymlinks(src) // a hard link to a link would be a link
+	if err != nil {
+		return err
+	}
 	s, err := os.Stat(src)
 	if err != nil {
 		return err

@@ -25,6 +25,10 @@ func replaceDir(tmp, final string) error {
 	if ok {
 		return errors.Join(syncDir(filepath.Dir(final)), os.RemoveAll(tmp))
 	}
+	return replaceByRenames(tmp, final)
+}
+
+func replaceByRenames(tmp, final string) error {
 	old := filepath.Join(filepath.Dir(final), "."+filepath.Base(final)+replacedMark+"old")
 	if err := os.Rename(final, old); err != nil {
 		return err

@@ -24,7 +24,12 @@ func Open(ctx context.Context, dir string) (Repo, error) {
 	out, err := r.git(ctx, "rev-parse", "--is-inside-work-tree")
 	var perr *proc.Error
 	if errors.As(err, &perr) && perr.Code > 0 || err == nil && out != "true" {
-		return r, fmt.Errorf("%s: %w", dir, ErrNoRepo)
+		err := fmt.Errorf("%s: %w", dir, ErrNoRepo)
+		if perr != nil && len(perr.Tail) > 0 {
+			// Git may see a checkout and refuse it, as another user's.
+			err = fmt.Errorf("%w (%s)", err, perr.Tail[0])
+		}
+		return r, err
 	}
 	return r, err
 }
@@ -37,6 +42,11 @@ func (r Repo) Head(ctx context.Context) (string, error) {
 // TagCommit returns the commit that the tag names; ok is false where there is
 // no such tag.
 func (r Repo) TagCommit(ctx context.Context, tag string) (commit string, ok bool, err error) {
+	if strings.ContainsAny(tag, "~^:") || strings.Contains(tag, "@{") {
+		// Git forbids these in names because they lead from a name to another
+		// commit.
+		return "", false, nil
+	}
 	out, err := r.git(ctx, "rev-parse", "--verify", "--quiet", "refs/tags/"+tag+"^{commit}")
 	var perr *proc.Error
 	if errors.As(err, &perr) && perr.Code == 1 {

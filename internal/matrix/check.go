@@ -29,14 +29,14 @@ func (f *File) check() {
 	f.checkProject()
 	for _, name := range f.Toolkits.Keys {
 		t, at := f.Toolkits.Values[name], "toolkits."+name
-		f.checkWord(at, name)
+		f.checkName(at, name)
 		f.required(at+".lock", t.Lock)
 		if len(t.Requirements) == 0 {
 			f.problem(at+".requirements", `for example ["cuda-toolkit[nvcc,cudart]==13.0.2"]`, "is missing")
 		}
 	}
 	for _, name := range f.Programs.Keys {
-		f.checkWord("programs."+name, name)
+		f.checkName("programs."+name, name)
 		f.required("programs."+name+".package", f.Programs.Values[name].Package)
 	}
 	if len(f.Targets.Keys) == 0 {
@@ -45,7 +45,7 @@ func (f *File) check() {
 	f.checkTarget("defaults", f.Defaults)
 	for _, name := range f.Targets.Keys {
 		at := "targets." + name
-		f.checkWord(at, name)
+		f.checkName(at, name)
 		f.checkTarget(at, f.Targets.Values[name])
 		row := f.row(name)
 		if row.Triple == "" {
@@ -65,8 +65,8 @@ func (f *File) check() {
 func (f *File) checkProject() {
 	f.required("project.name", f.Project.Name)
 	f.required("project.version-package", f.Project.VersionPackage)
-	if f.Project.Name != "" {
-		f.checkWord("project.name", f.Project.Name)
+	if f.Project.Name != "" && !word.MatchString(f.Project.Name) {
+		f.problem("project.name", wordHint, "%q cannot be a name", f.Project.Name)
 	}
 	if filepath.IsAbs(f.Project.Source) {
 		f.problem("project.source", "write it relative to this file, or use --source", "is an absolute path")
@@ -87,9 +87,11 @@ func (f *File) checkTarget(at string, t Target) {
 		f.problem(at+".archive", "allowed: "+strings.Join(Archives, ", "), "%q is no archive format", t.Archive)
 	}
 	for _, name := range t.Env.Keys {
-		f.checkEnv(at+".env."+name, name)
+		if !envName.MatchString(name) {
+			f.nameProblem(at+".env."+name, "", notEnv, name)
+		}
 		if slices.Contains(reservedEnv, name) {
-			f.problem(at+".env."+name, "use rustflags, cpu, toolkit or triple", "is set by relmat itself")
+			f.nameProblem(at+".env."+name, "use rustflags, cpu, toolkit or triple", "is set by relmat itself")
 		}
 	}
 	for i, name := range t.Pass {
@@ -116,7 +118,7 @@ func (f *File) checkPackages() {
 	owner := map[string]string{}
 	for _, name := range f.Packages.Keys {
 		p, at := f.Packages.Values[name], "packages."+name
-		f.checkWord(at, name)
+		f.checkName(at, name)
 		f.required(at+".asset", p.Asset)
 		if len(p.Programs) == 0 {
 			f.problem(at+".programs", "allowed: "+strings.Join(f.Programs.Keys, ", "), "is missing")
@@ -125,9 +127,11 @@ func (f *File) checkPackages() {
 			f.reference(index(at+".programs", i), "programs", prog, f.Programs.Keys)
 		}
 		f.checkGlobs(at+".targets", p.Targets)
-		for key, dir := range map[string]string{"programs": p.Layout.Programs, "libraries": p.Layout.Libraries, "licenses": p.Layout.Licenses} {
-			if dir != "" {
-				f.checkRel(at+".layout."+key, dir)
+		for _, dir := range []struct{ key, path string }{
+			{"programs", p.Layout.Programs}, {"libraries", p.Layout.Libraries}, {"licenses", p.Layout.Licenses},
+		} {
+			if dir.path != "" {
+				f.checkRel(at+".layout."+dir.key, dir.path)
 			}
 		}
 		for i, files := range p.Files {
@@ -163,10 +167,12 @@ func (f *File) checkPackages() {
 
 func (f *File) checkFiles(at string, files Files) {
 	set := 0
-	for key, p := range map[string]string{"source": files.Source, "out-dir": files.OutDir, "toolkit": files.Toolkit} {
-		if p != "" {
+	for _, from := range []struct{ key, path string }{
+		{"source", files.Source}, {"out-dir", files.OutDir}, {"toolkit", files.Toolkit},
+	} {
+		if from.path != "" {
 			set++
-			f.checkRel(at+"."+key, p)
+			f.checkRel(at+"."+from.key, from.path)
 		}
 	}
 	if set != 1 {
@@ -188,7 +194,7 @@ func (f *File) checkFiles(at string, files Files) {
 func (f *File) checkSmoke() {
 	for _, name := range f.Smoke.Inputs.Keys {
 		in, at := f.Smoke.Inputs.Values[name], "smoke.inputs."+name
-		f.checkWord(at, name)
+		f.checkName(at, name)
 		u, err := url.Parse(in.URL)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 			f.problem(at+".url", "for example https://example.org/model.safetensors", "%q is not an http or https address", in.URL)
@@ -203,31 +209,25 @@ func (f *File) checkSmoke() {
 	groups := map[string][]string{}
 	for _, name := range f.Smoke.Steps.Keys {
 		s, at := f.Smoke.Steps.Values[name], "smoke.steps."+name
-		f.checkWord(at, name)
+		f.checkName(at, name)
 		f.reference(at+".program", "programs", s.Program, f.Programs.Keys)
 		f.checkGlobs(at+".targets", s.Targets)
 		if s.Device != "" && s.Device != "cuda" {
 			f.problem(at+".device", "allowed: cuda, or leave it out", "%q is no device", s.Device)
 		}
-		inputs := map[string]string{}
-		for _, in := range f.Smoke.Inputs.Keys {
-			inputs[in] = "x"
-		}
 		for i, arg := range s.Args {
-			if _, err := (Fields{Inputs: inputs}).Expand(arg); err != nil {
-				f.problem(index(at+".args", i), fieldsHint, "%v", err)
-			}
+			f.checkStepTemplate(index(at+".args", i), arg)
 		}
 		var have []string
-		for key, expr := range map[string]string{"stdout": s.Expect.Stdout, "stderr": s.Expect.Stderr} {
-			re, err := regexp.Compile(expr)
+		for _, out := range []struct{ key, expr string }{{"stdout", s.Expect.Stdout}, {"stderr", s.Expect.Stderr}} {
+			re, err := regexp.Compile(out.expr)
 			if err != nil {
-				f.problem(at+".expect."+key, "the syntax is RE2's", "%v", err)
+				f.problem(at+".expect."+out.key, "the syntax is RE2's", "%v", err)
 				continue
 			}
 			for _, g := range re.SubexpNames() {
 				if g != "" && slices.Contains(have, g) {
-					f.problem(at+".expect."+key, "name it differently", "stdout and stderr both have a group %q", g)
+					f.problem(at+".expect."+out.key, "name it differently", "stdout and stderr both have a group %q", g)
 				}
 				have = append(have, g)
 			}
@@ -236,6 +236,7 @@ func (f *File) checkSmoke() {
 		slices.Sort(have)
 		for _, g := range s.Expect.Values.Keys {
 			f.reference(at+".expect.values."+g, "the named groups of stdout and stderr", g, have)
+			f.checkStepTemplate(at+".expect.values."+g, s.Expect.Values.Values[g])
 		}
 		for _, g := range s.Expect.Same.Keys {
 			f.reference(at+".expect.same."+g, "the named groups of stdout and stderr", g, have)
@@ -248,7 +249,10 @@ func (f *File) checkSmoke() {
 	}
 }
 
-const fieldsHint = "docs/targets.md lists the fields of templates"
+const (
+	fieldsHint = "docs/targets.md lists the fields of templates"
+	wordHint   = "use letters, digits, '-' and '_', and begin with a letter or digit"
+)
 
 func (f *File) required(at, value string) {
 	if value == "" {
@@ -267,18 +271,25 @@ func (f *File) reference(at, section, name string, known []string) {
 	if near := nearest(name, known); near != "" {
 		hint = "did you mean \"" + near + "\"? " + hint
 	}
-	f.problem(at, hint, "%q is not in %s", name, section)
+	report := f.problem
+	if key := f.at.keys[at]; key != nil && key.Value == name {
+		report = f.nameProblem // the name of the entry is what refers
+	}
+	report(at, hint, "%q is not in %s", name, section)
 }
 
-func (f *File) checkWord(at, name string) {
+// checkName checks the name of an entry.
+func (f *File) checkName(at, name string) {
 	if !word.MatchString(name) {
-		f.problem(at, "use letters, digits, '-' and '_', and begin with a letter or digit", "%q cannot be a name", name)
+		f.nameProblem(at, wordHint, "%q cannot be a name", name)
 	}
 }
 
+const notEnv = "%q is not a name of an environment variable"
+
 func (f *File) checkEnv(at, name string) {
 	if !envName.MatchString(name) {
-		f.problem(at, "", "%q is not a name of an environment variable", name)
+		f.problem(at, "", notEnv, name)
 	}
 }
 
@@ -304,6 +315,18 @@ func (f *File) checkGlobs(at string, globs []string) {
 
 func (f *File) checkTemplate(at, text string) {
 	if _, err := (Fields{}).Expand(text); err != nil {
+		f.problem(at, fieldsHint, "%v", err)
+	}
+}
+
+// checkStepTemplate is checkTemplate for a smoke step, which also knows the
+// inputs.
+func (f *File) checkStepTemplate(at, text string) {
+	inputs := map[string]string{}
+	for _, name := range f.Smoke.Inputs.Keys {
+		inputs[name] = "x"
+	}
+	if _, err := (Fields{Inputs: inputs}).Expand(text); err != nil {
 		f.problem(at, fieldsHint, "%v", err)
 	}
 }

@@ -46,7 +46,8 @@ var durationType = reflect.TypeFor[time.Duration]()
 // collects every problem of a file and remembers where each value stood.
 type decoder struct {
 	problems *problems
-	nodes    map[string]*yaml.Node
+	// nodes are the values by their paths, keys the names before them.
+	nodes, keys map[string]*yaml.Node
 }
 
 func (d *decoder) value(n *yaml.Node, path string, out reflect.Value) {
@@ -107,6 +108,7 @@ func (d *decoder) mapping(n *yaml.Node, path string, each func(key, val *yaml.No
 			continue
 		}
 		seen[key.Value] = key.Line
+		d.keys[at] = key
 		each(key, val, at)
 	}
 }
@@ -155,11 +157,13 @@ func (d *decoder) scalar(n *yaml.Node, path string, out reflect.Value) {
 		// the node still has it.
 		out.SetString(n.Value)
 	case out.Kind() == reflect.Bool:
-		if n.Tag != "!!bool" {
+		// A text with the tag !!bool before it can be any word.
+		word := strings.ToLower(n.Value)
+		if n.Tag != "!!bool" || word != "true" && word != "false" {
 			bad()
 			return
 		}
-		out.SetBool(n.Value == "true" || n.Value == "True" || n.Value == "TRUE")
+		out.SetBool(word == "true")
 	case out.Kind() == reflect.Int || out.Kind() == reflect.Int64:
 		v, err := strconv.ParseInt(n.Value, 10, 64)
 		if err != nil || v < 0 {

@@ -2,13 +2,13 @@ package matrix
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -23,8 +23,10 @@ func Load(path string) (*File, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
-			return nil, &Error{Problems: []Problem{{File: path, Line: 1, Column: 1,
-				Message: "there is no such file", Hint: "name the matrix with --config FILE"}}}
+			return nil, &Error{Problems: []Problem{{
+				File: path, Line: 1, Column: 1,
+				Message: "there is no such file", Hint: "name the matrix with --config FILE",
+			}}}
 		}
 		return nil, err
 	}
@@ -40,12 +42,10 @@ func Load(path string) (*File, error) {
 	return f, nil
 }
 
-var yamlLine = regexp.MustCompile(`^yaml: line (\d+): (?:column \d+: )?(.*)$`)
-
 // Parse checks the text of a targets.yaml; path is for messages.
 func Parse(path string, data []byte) (*File, error) {
 	f := &File{Path: path, problems: &problems{file: path, lines: strings.Split(string(data), "\n")}}
-	f.at = &decoder{problems: f.problems, nodes: map[string]*yaml.Node{}}
+	f.at = &decoder{problems: f.problems, nodes: map[string]*yaml.Node{}, keys: map[string]*yaml.Node{}}
 
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc yaml.Node
@@ -55,13 +55,7 @@ func Parse(path string, data []byte) (*File, error) {
 		return nil, f.problems.err()
 	}
 	if err != nil {
-		n := &yaml.Node{}
-		msg := strings.TrimPrefix(err.Error(), "yaml: ")
-		if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
-			_, _ = fmt.Sscan(m[1], &n.Line)
-			n.Column, msg = 1, m[2]
-		}
-		f.problems.add(n, "", "this is not YAML: "+msg, "")
+		f.problems.notYAML(err, data)
 		return nil, f.problems.err()
 	}
 	root := doc.Content[0]
@@ -71,14 +65,20 @@ func Parse(path string, data []byte) (*File, error) {
 		return nil, f.problems.err()
 	}
 	f.at.value(root, "", reflect.ValueOf(f).Elem())
-	if dec.Decode(new(yaml.Node)) == nil {
-		f.problems.add(nil, "", "the file holds more than one YAML document", "remove the lines '---'")
+	var second yaml.Node
+	if err := dec.Decode(&second); err == nil {
+		f.problems.add(&second, "", "the file holds more than one YAML document", "remove the lines '---'")
+	} else if !errors.Is(err, io.EOF) {
+		f.problems.notYAML(err, data)
 	}
 	if err := f.problems.err(); err != nil {
 		return nil, err // later checks would only repeat what is missing
 	}
 	f.check()
-	return f, f.problems.err()
+	if err := f.problems.err(); err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 func child(n *yaml.Node, key string) *yaml.Node {
@@ -93,12 +93,21 @@ func child(n *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
-// problem notes a problem at the place in the file that path names, or at the
-// nearest place above it.
+// problem notes a problem of the value at path. One that the file lacks is
+// noted at the name of the nearest place above it.
 func (f *File) problem(path, hint, format string, args ...any) {
+	if n := f.at.nodes[path]; n != nil {
+		f.problems.add(n, path, fmt.Sprintf(format, args...), hint)
+		return
+	}
 	at := path
-	for f.at.nodes[at] == nil && at != "" {
+	for f.at.keys[at] == nil && f.at.nodes[at] == nil && at != "" {
 		at = at[:max(strings.LastIndexAny(at, ".["), 0)]
 	}
-	f.problems.add(f.at.nodes[at], path, fmt.Sprintf(format, args...), hint)
+	f.problems.add(cmp.Or(f.at.keys[at], f.at.nodes[at]), path, fmt.Sprintf(format, args...), hint)
+}
+
+// nameProblem notes a problem of the name at path, not of its value.
+func (f *File) nameProblem(path, hint, format string, args ...any) {
+	f.problems.add(f.at.keys[path], path, fmt.Sprintf(format, args...), hint)
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -38,8 +40,8 @@ func (p Problem) String() string {
 	return b.String()
 }
 
-// Error is everything that is wrong with a targets.yaml, in the order of its
-// lines.
+// Error is everything that is wrong with a targets.yaml, in the order of the
+// text.
 type Error struct{ Problems []Problem }
 
 func (e *Error) Error() string {
@@ -62,7 +64,7 @@ func (p *problems) add(n *yaml.Node, path, message, hint string) {
 		pr.Line, pr.Column = n.Line, n.Column
 	}
 	if pr.Line <= len(p.lines) {
-		pr.Text = strings.TrimRight(p.lines[pr.Line-1], " \t\r")
+		pr.Text = strings.Map(printable, strings.TrimRight(p.lines[pr.Line-1], " \t\r"))
 	}
 	p.list = append(p.list, pr)
 }
@@ -71,6 +73,16 @@ func (p *problems) err() error {
 	if len(p.list) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(p.list, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
+	slices.SortStableFunc(p.list, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
 	return &Error{Problems: p.list}
+}
+
+// printable replaces what would command a terminal.
+func printable(r rune) rune {
+	if unicode.IsControl(r) && r != '\t' {
+		return utf8.RuneError
+	}
+	return r
 }

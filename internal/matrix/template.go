@@ -38,15 +38,15 @@ func (f Fields) Expand(text string) (string, error) {
 	return b.String(), nil
 }
 
-// templateError drops the prefixes of text/template, which name a template
-// that has no name.
+// templateError drops what text/template says of a template that has no name
+// and of the type of the fields.
 func templateError(text string, err error) error {
 	msg := err.Error()
 	if i := strings.Index(msg, ": "); i >= 0 && strings.HasPrefix(msg, "template: ") {
 		msg = msg[i+2:]
 		if j := strings.Index(msg, ": "); j >= 0 {
-			msg = msg[j+2:]
+			msg = strings.TrimPrefix(msg[j+2:], `executing "" at `)
 		}
 	}
-	return fmt.Errorf("template %q: %s", text, msg)
+	return fmt.Errorf("template %q: %s", text, strings.TrimSuffix(msg, " in type matrix.Fields"))
 }

@@ -46,7 +46,10 @@ func OpenELF(path string) (*ELF, error) {
 // ReadELF reads an ELF file. The error is ErrNotELF for any other format.
 func ReadELF(r io.ReaderAt) (out *ELF, err error) {
 	var magic [4]byte
-	if _, err := r.ReadAt(magic[:], 0); err != nil || string(magic[:]) != elf.ELFMAG {
+	if _, err := r.ReadAt(magic[:], 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if string(magic[:]) != elf.ELFMAG {
 		return nil, ErrNotELF
 	}
 	// debug/elf promises no hardening against hostile files.
@@ -61,6 +64,11 @@ func ReadELF(r io.ReaderAt) (out *ELF, err error) {
 	}
 	out = &ELF{Machine: f.Machine, Type: f.Type}
 	for _, p := range f.Progs {
+		// debug/elf finds the dynamic section by its section header, and takes a
+		// file without one for a static one.
+		if p.Type == elf.PT_DYNAMIC && f.SectionByType(elf.SHT_DYNAMIC) == nil {
+			return nil, errors.New("damaged ELF file: it has a dynamic segment but no section header for it")
+		}
 		if p.Type == elf.PT_INTERP && p.Filesz < 4096 {
 			b := make([]byte, p.Filesz)
 			if _, err := p.ReadAt(b, 0); err != nil {
@@ -81,6 +89,10 @@ func ReadELF(r io.ReaderAt) (out *ELF, err error) {
 		v, err := f.DynString(item.tag)
 		if err != nil {
 			return nil, fmt.Errorf("damaged ELF file: %s: %w", item.tag, err)
+		}
+		// DynString leaves out a name that lies outside of the string table.
+		if all, err := f.DynValue(item.tag); err != nil || len(all) != len(v) {
+			return nil, fmt.Errorf("damaged ELF file: %s names no string", item.tag)
 		}
 		item.set(v)
 	}

@@ -176,6 +176,9 @@ func (s *Session) preflight(ctx context.Context, sel matrix.Selection, o Release
 // checkCommit holds the checkout against the tag: what is released must be
 // what the tag's readers see.
 func (s *Session) checkCommit(ctx context.Context, skip bool, task *progress.Task) (commit string, checked bool, err error) {
+	if !filepath.IsLocal(s.tag) || strings.ContainsAny(s.tag, `/\`) || strings.HasPrefix(s.tag, ".") {
+		return "", false, fmt.Errorf("tag %q cannot name a directory", s.tag)
+	}
 	const mend = "or use --skip-commit-check for a release that nobody shall take for the tag's"
 	repo, err := gitrepo.Open(ctx, s.Source)
 	if errors.Is(err, gitrepo.ErrNoRepo) {

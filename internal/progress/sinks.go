@@ -122,7 +122,7 @@ func (l *lines) print(color, head, rest string) {
 }
 
 func (l *lines) bytes(e Event) {
-	if !l.bars {
+	if !l.bars || e.Total <= 0 { // of an unknown total there is no part to show
 		return
 	}
 	if l.bar == nil || l.bar.GetMax64() != e.Total {
@@ -157,7 +157,11 @@ func (g *github) Event(e Event) {
 		fmt.Fprintf(g.w, "::warning::%s\n", command(strings.TrimSpace(where+" "+e.Text)))
 	case KindDone, KindReused, KindFailed:
 		g.end()
-		fmt.Fprintf(g.w, "%s %s: %s (%.1f s)\n", e.Kind, where, e.Text, e.Seconds)
+		said := ""
+		if e.Text != "" {
+			said = ": " + e.Text
+		}
+		fmt.Fprintf(g.w, "%s %s%s (%.1f s)\n", e.Kind, where, said, e.Seconds)
 		cell := strings.NewReplacer("|", `\|`, "\n", " ").Replace
 		g.rows = append(g.rows, fmt.Sprintf("| %s | %s | %s | %s | %.1f |", cell(e.Target), cell(e.Stage), e.Kind, cell(e.Text), e.Seconds))
 	}

@@ -44,16 +44,41 @@ func sums(assets []manifest.Asset) []byte {
 	return b.Bytes()
 }
 
+// checkNames refuses names that would lead out of the release's directory, or
+// onto another file in it. A leading dot is for what is not finished.
+func checkNames(r manifest.Release) error {
+	plain := func(name string) bool {
+		return filepath.IsLocal(name) && !strings.ContainsAny(name, `/\`) && !strings.HasPrefix(name, ".")
+	}
+	if !plain(r.Tag) {
+		return fmt.Errorf("tag %q cannot name a directory", r.Tag)
+	}
+	seen := map[string]bool{sumsName: true, releaseName: true}
+	for _, a := range r.Assets() {
+		if !plain(a.Name) {
+			return fmt.Errorf("asset %q cannot name a file", a.Name)
+		}
+		if seen[a.Name] {
+			return fmt.Errorf("the release has two files %s", a.Name)
+		}
+		seen[a.Name] = true
+	}
+	return nil
+}
+
 // Check tells what Directory would do, without doing it. Its error wraps
 // ErrDiffers where the release is there and replace does not allow another.
 func Check(dir string, r manifest.Release, replace bool, digests *fsx.Digests) (Outcome, error) {
+	if err := checkNames(r); err != nil {
+		return "", err
+	}
 	final := filepath.Join(dir, r.Tag)
 	if _, err := os.Lstat(final); errors.Is(err, fs.ErrNotExist) {
 		return Published, nil
 	} else if err != nil {
 		return "", err
 	}
-	diff, err := difference(final, r.Assets(), digests)
+	diff, err := difference(final, r, digests)
 	if err != nil {
 		return "", err
 	}
@@ -66,9 +91,10 @@ func Check(dir string, r manifest.Release, replace bool, digests *fsx.Digests) (
 	return "", fmt.Errorf("%s: %w: %s; publish under another tag, or use --replace", final, ErrDiffers, strings.Join(diff, "; "))
 }
 
-// difference lists how the published directory differs from the assets.
-func difference(final string, assets []manifest.Asset, digests *fsx.Digests) ([]string, error) {
+// difference lists how the published directory differs from the release.
+func difference(final string, r manifest.Release, digests *fsx.Digests) ([]string, error) {
 	var diff []string
+	assets := r.Assets()
 	want := map[string]bool{sumsName: true, releaseName: true}
 	for _, a := range assets {
 		want[a.Name] = true
@@ -89,8 +115,16 @@ func difference(final string, assets []manifest.Asset, digests *fsx.Digests) ([]
 	if !bytes.Equal(have, sums(assets)) {
 		diff = append(diff, sumsName+" says something else")
 	}
-	if _, err := os.Stat(filepath.Join(final, releaseName)); err != nil {
+	// The times of smoke tests stand in release.json: no two runs have the same.
+	var said manifest.Release
+	data, err := os.ReadFile(filepath.Join(final, releaseName))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		diff = append(diff, releaseName+" is missing")
+	case err != nil:
+		return nil, err
+	case json.Unmarshal(data, &said) != nil || said.Tag != r.Tag:
+		diff = append(diff, releaseName+" is damaged")
 	}
 	entries, err := os.ReadDir(final)
 	if err != nil {
@@ -107,8 +141,8 @@ func difference(final string, assets []manifest.Asset, digests *fsx.Digests) ([]
 // Directory makes dir/TAG hold exactly the release: the assets, SHA256SUMS and
 // release.json. It appears by a rename, whole or not at all.
 func Directory(ctx context.Context, dir string, r manifest.Release, replace bool, digests *fsx.Digests, task *progress.Task) (Outcome, error) {
-	if !filepath.IsLocal(r.Tag) || strings.ContainsAny(r.Tag, `/\`) {
-		return "", fmt.Errorf("tag %q cannot name a directory", r.Tag)
+	if err := checkNames(r); err != nil {
+		return "", err
 	}
 	r.Schema = manifest.ReleaseSchema
 	final := filepath.Join(dir, r.Tag)

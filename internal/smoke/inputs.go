@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/relmat/relmat/internal/fsx"
@@ -32,9 +33,14 @@ type Inputs struct {
 // Fetch returns the path of the input's file, whose digest is that of the
 // matrix. What the server says is never trusted for it.
 func (i Inputs) Fetch(ctx context.Context, in matrix.Input, task *progress.Task) (string, error) {
+	in.SHA256 = strings.ToLower(in.SHA256)
 	dir := filepath.Join(i.Cache, "inputs", in.SHA256)
 	path := filepath.Join(dir, in.Name())
-	if sum, _, err := fsx.SHA256File(path); err == nil && sum == in.SHA256 {
+	there := func() bool {
+		sum, _, err := fsx.SHA256File(path)
+		return err == nil && sum == in.SHA256
+	}
+	if there() {
 		return path, nil
 	}
 	unlock, err := fsx.Lock(ctx, filepath.Join(i.Cache, "locks", "input-"+in.SHA256[:16]+".lock"), func() {
@@ -44,6 +50,9 @@ func (i Inputs) Fetch(ctx context.Context, in matrix.Input, task *progress.Task)
 		return "", err
 	}
 	defer unlock()
+	if there() { // the other relmat brought it
+		return path, nil
+	}
 	if err := fsx.RemovePartials(dir); err != nil {
 		return "", err
 	}

@@ -7,6 +7,7 @@ package toolchain
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,17 +33,17 @@ var hostVariables = []string{
 }
 
 // FilterEnv returns the entries of env whose names are in the allow-list or in
-// more.
+// more, sorted. Of a name that stands twice the last entry counts, as for
+// os/exec.
 func FilterEnv(env, more []string) []string {
-	var out []string
+	last := map[string]string{}
 	for _, kv := range env {
-		name, _, _ := strings.Cut(kv, "=")
-		if allowed(hostVariables, name) || slices.Contains(more, name) {
-			out = append(out, kv)
+		name, _, ok := strings.Cut(kv, "=")
+		if ok && (allowed(hostVariables, name) || slices.Contains(more, name)) {
+			last[name] = kv
 		}
 	}
-	slices.Sort(out)
-	return out
+	return slices.Sorted(maps.Values(last))
 }
 
 func allowed(list []string, name string) bool {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -77,6 +78,11 @@ func (f Fetcher) learnSizes(ctx context.Context, wheels []Wheel, known map[strin
 		}
 	}
 	if len(unknown) > 0 {
+		unlock, err := f.lockWheels(ctx, task)
+		if err != nil {
+			return err
+		}
+		defer unlock()
 		paths, err := f.download(ctx, unknown, task)
 		if err != nil {
 			return err
@@ -134,6 +140,13 @@ func (f Fetcher) Ensure(ctx context.Context, name string, lock *Lock, platform s
 	if err := f.checkSpace(wheels); err != nil {
 		return nil, false, err
 	}
+	// Until it is laid out: another toolkit may be made of the same wheels, and
+	// whoever is done first removes them.
+	unlockWheels, err := f.lockWheels(ctx, task)
+	if err != nil {
+		return nil, false, err
+	}
+	defer unlockWheels()
 	paths, err := f.download(ctx, wheels, task)
 	if err != nil {
 		return nil, false, err
@@ -155,13 +168,16 @@ func (f Fetcher) Ensure(ctx context.Context, name string, lock *Lock, platform s
 // removePartialsOf removes what an interrupted layout of dir left; the caller
 // holds dir's lock, which says that nobody is at it.
 func removePartialsOf(dir string) error {
-	entries, err := filepath.Glob(filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+"*"))
+	entries, err := os.ReadDir(filepath.Dir(dir))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if fsx.IsPartial(e) {
-			if err := os.RemoveAll(e); err != nil {
+		if strings.HasPrefix(e.Name(), "."+filepath.Base(dir)+".") && fsx.IsPartial(e.Name()) {
+			if err := os.RemoveAll(filepath.Join(filepath.Dir(dir), e.Name())); err != nil {
 				return err
 			}
 		}
@@ -170,6 +186,13 @@ func removePartialsOf(dir string) error {
 }
 
 func (f Fetcher) wheelDir() string { return filepath.Join(f.Cache, "wheels") }
+
+// lockWheels takes the lock of wheelDir, under which wheels come and go.
+func (f Fetcher) lockWheels(ctx context.Context, task *progress.Task) (unlock func(), err error) {
+	return fsx.Lock(ctx, filepath.Join(f.Cache, "locks", "wheels.lock"), func() {
+		task.Note("another relmat is at work with wheels; waiting for it")
+	})
+}
 
 func (f Fetcher) checkSpace(wheels []Wheel) error {
 	if err := os.MkdirAll(f.Cache, 0o755); err != nil {
@@ -194,16 +217,9 @@ func (f Fetcher) checkSpace(wheels []Wheel) error {
 }
 
 // download brings the wheels into the cache, several at once, and returns
-// their paths in the same order.
+// their paths in the same order. The caller holds the lock of the wheels.
 func (f Fetcher) download(ctx context.Context, wheels []Wheel, task *progress.Task) ([]string, error) {
 	dir := f.wheelDir()
-	unlock, err := fsx.Lock(ctx, filepath.Join(f.Cache, "locks", "wheels.lock"), func() {
-		task.Note("another relmat is downloading wheels; waiting for it")
-	})
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
 	if err := fsx.RemovePartials(dir); err != nil {
 		return nil, err
 	}

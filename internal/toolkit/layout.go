@@ -117,12 +117,19 @@ var (
 
 // home finds the directory that holds most of a toolkit: nvidia/cu13.
 func (x index) home() string {
+	files := map[string]int{}
 	for rel := range x.Files {
 		if m := homeDir.FindStringSubmatch(rel); m != nil {
-			return "nvidia/" + m[1]
+			files["nvidia/"+m[1]]++
 		}
 	}
-	return "nvidia"
+	home := "nvidia"
+	for _, dir := range slices.Sorted(maps.Keys(files)) {
+		if files[dir] > files[home] {
+			home = dir
+		}
+	}
+	return home
 }
 
 // layOut unpacks the wheels into dir and adds what makes a toolkit of them.
@@ -187,6 +194,9 @@ func readIndex(dir string, wheels []Wheel) (index, error) {
 			if err != nil || serr != nil || len(raw) != 32 {
 				return x, fmt.Errorf("%s/RECORD: the entry of %q is damaged", info, row[0])
 			}
+			if err := recorded(dir, row[0], size); err != nil {
+				return x, fmt.Errorf("%s/RECORD: %w", info, err)
+			}
 			x.Files[row[0]] = indexFile{Size: size, SHA256: hex.EncodeToString(raw), Dist: w.Name}
 			if isLicense(info, row[0]) {
 				dist.Licenses = append(dist.Licenses, row[0])
@@ -195,6 +205,19 @@ func readIndex(dir string, wheels []Wheel) (index, error) {
 		x.Dists[w.Name] = dist
 	}
 	return x, nil
+}
+
+// recorded checks that a file that a RECORD lists is in dir, as large as it
+// says. Bundles take files by these paths.
+func recorded(dir, rel string, size int64) error {
+	if path.Clean(rel) != rel || !filepath.IsLocal(filepath.FromSlash(rel)) {
+		return fmt.Errorf("%q is no path in a wheel", rel)
+	}
+	info, err := os.Lstat(filepath.Join(dir, filepath.FromSlash(rel)))
+	if err != nil || !info.Mode().IsRegular() || info.Size() != size {
+		return fmt.Errorf("the wheel does not hold %q with %d bytes", rel, size)
+	}
+	return nil
 }
 
 // isLicense knows both places of licence files in wheels: PEP 639's directory

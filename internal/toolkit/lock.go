@@ -21,6 +21,10 @@ import (
 // LockSchema is the version of the lock file's form.
 const LockSchema = 1
 
+// maxSize bounds a wheel and what it holds, so that sums of them are numbers;
+// no index takes a file of 1 TiB.
+const maxSize = 1 << 40
+
 // Lock pins the wheels of a toolkit for every platform that needs them.
 type Lock struct {
 	Schema int `json:"schema"`
@@ -80,7 +84,7 @@ func ParseLock(data []byte) (*Lock, error) {
 		for _, w := range wheels {
 			switch {
 			case !distName.MatchString(w.Name), !version.MatchString(w.Version),
-				!wheelFile.MatchString(w.File), !hexDigest.MatchString(w.SHA256), w.Size <= 0, w.Unpacked < 0:
+				!wheelFile.MatchString(w.File), !hexDigest.MatchString(w.SHA256), w.Size <= 0, w.Size > maxSize, w.Unpacked < 0, w.Unpacked > maxSize:
 				return nil, fmt.Errorf("%s: the entry of %q (%q) is damaged; `relmat toolkit lock` writes it anew", platform, w.Name, w.File)
 			}
 		}

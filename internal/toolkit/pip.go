@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -82,8 +83,10 @@ func (p Pip) Resolve(ctx context.Context, platform string, requirements []string
 	}
 	defer os.RemoveAll(dir)
 	report := filepath.Join(dir, "report.json")
-	args := []string{"install", "--dry-run", "--ignore-installed", "--quiet", "--only-binary=:all:",
-		"--target", filepath.Join(dir, "none"), "--report", report}
+	args := []string{
+		"install", "--dry-run", "--ignore-installed", "--quiet", "--only-binary=:all:",
+		"--target", filepath.Join(dir, "none"), "--report", report,
+	}
 	for _, t := range tags {
 		args = append(args, "--platform", t)
 	}
@@ -119,8 +122,12 @@ func parseReport(data []byte) ([]Wheel, error) {
 	}
 	var wheels []Wheel
 	for _, i := range r.Install {
-		url, _, _ := strings.Cut(i.Download.URL, "#")
-		w := Wheel{Name: i.Metadata.Name, Version: i.Metadata.Version, File: path.Base(url), SHA256: i.Download.Archive.Hashes["sha256"]}
+		// The path of a URL is escaped: the + of a local version is %2B.
+		u, err := url.Parse(i.Download.URL)
+		if err != nil {
+			return nil, fmt.Errorf("pip's report: %w", err)
+		}
+		w := Wheel{Name: i.Metadata.Name, Version: i.Metadata.Version, File: path.Base(u.Path), SHA256: i.Download.Archive.Hashes["sha256"]}
 		if !wheelFile.MatchString(w.File) || !hexDigest.MatchString(w.SHA256) {
 			return nil, fmt.Errorf("pip's report: %s %s comes as %q without a usable name or digest", w.Name, w.Version, w.File)
 		}

@@ -1,0 +1,226 @@
+package toolchain_test
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/relmat/relmat/internal/matrix"
+	"github.com/relmat/relmat/internal/progress"
+	"github.com/relmat/relmat/internal/toolchain"
+	"github.com/relmat/relmat/internal/toolkit"
+)
+
+func TestFilterEnv(t *testing.T) {
+	host := []string{
+		"PATH=/usr/bin", "PATH=/bin", // as a child would see it, the last counts
+		"HOME=/home/u", "RUSTUP_HOME=/r", "RUSTUP_TOOLCHAIN=stable", "CARGO_HOME=/c", "CC=clang", "https_proxy=http://p",
+		"CARGO_NET_OFFLINE=true", "CARGO_HTTP_PROXY=p", "MINE=yes", "WITH_EQUALS=a=b=c",
+		// Credentials and settings that change what is made.
+		"GITHUB_TOKEN=ghp_1", "GH_TOKEN=ghp_2", "CARGO_REGISTRY_TOKEN=t", "AWS_SECRET_ACCESS_KEY=k", "SSH_AUTH_SOCK=/s",
+		"RUSTFLAGS=-Copt-level=0", "CARGO_ENCODED_RUSTFLAGS=x", "CARGO_BUILD_TARGET=y", "CUDA_HOME=/usr/local/cuda", "CUDA_PATH=/x",
+		"LD_LIBRARY_PATH=/x", "LD_PRELOAD=/x.so", "CFLAGS=-O0", "CUDAARCHS=52", "PATHS=/no", "XPATH=/no", "CARGO_PROFILE_RELEASE_LTO=true",
+		"no equals sign",
+	}
+	got := toolchain.FilterEnv(host, []string{"MINE", "WITH_EQUALS", "ABSENT"})
+	want := []string{
+		"CARGO_HOME=/c", "CARGO_HTTP_PROXY=p", "CARGO_NET_OFFLINE=true", "CC=clang", "HOME=/home/u", "MINE=yes", "PATH=/bin",
+		"RUSTUP_HOME=/r", "RUSTUP_TOOLCHAIN=stable", "WITH_EQUALS=a=b=c", "https_proxy=http://p",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("FilterEnv =\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// lastOf is what a child sees of env: the last entry of a name counts.
+func lastOf(env []string) map[string]string {
+	m := map[string]string{}
+	for _, kv := range env {
+		k, v, _ := strings.Cut(kv, "=")
+		m[k] = v
+	}
+	return m
+}
+
+func row(t *testing.T, target string) matrix.Row {
+	t.Helper()
+	f, err := matrix.Parse("targets.yaml", []byte(`
+version: 1
+project: {name: p, version-package: p}
+programs: {p: {package: p}}
+targets:
+  x:
+    triple: x86_64-unknown-linux-gnu
+`+target+`
+packages: {p: {asset: "p-{{.Target}}", programs: [p]}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f.Rows()[0]
+}
+
+func TestBuildEnv(t *testing.T) {
+	host := []string{"PATH=/bin", "HOME=/h", "GITHUB_TOKEN=secret", "RUSTFLAGS=-Cdebuginfo=2", "CARGO_ENCODED_RUSTFLAGS=-Cdebuginfo=2", "CUDA_HOME=/usr/local/cuda", "CARGO_TARGET_DIR=/elsewhere", "NEEDED_KEY=k"}
+	tests := []struct {
+		name, target string
+		want         map[string]string
+	}{
+		{"bare", "", map[string]string{
+			"PATH": "/bin", "HOME": "/h", "CARGO_ENCODED_RUSTFLAGS": "", "CARGO_TARGET_DIR": "/t", "CARGO_TERM_COLOR": "never",
+		}},
+		{"flags and level", `    rustflags: ["-C", "link-arg=-Wl,-z,now"]
+    cpu: {level: x86-64-v3, env: MARCH}
+    env: {A: "1 2", HOME: /other}
+    pass: [NEEDED_KEY]`, map[string]string{
+			"PATH": "/bin", "HOME": "/other", "A": "1 2", "MARCH": "x86-64-v3", "NEEDED_KEY": "k",
+			"CARGO_ENCODED_RUSTFLAGS": "-C\x1flink-arg=-Wl,-z,now\x1f-C\x1ftarget-cpu=x86-64-v3",
+			"CARGO_TARGET_DIR":        "/t", "CARGO_TERM_COLOR": "never",
+		}},
+		{"architectures", `    cuda: {architectures: "80-real;90a", env: ARCHS}`, map[string]string{
+			"PATH": "/bin", "HOME": "/h", "ARCHS": "80-real;90a", "CARGO_ENCODED_RUSTFLAGS": "", "CARGO_TARGET_DIR": "/t", "CARGO_TERM_COLOR": "never",
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := row(t, tt.target)
+			got := lastOf(toolchain.BuildEnv(host, r, nil, "/t"))
+			if len(got) != len(tt.want) {
+				t.Errorf("got %d variables, want %d: %q", len(got), len(tt.want), got)
+			}
+			for k, v := range tt.want {
+				if have, ok := got[k]; !ok || have != v {
+					t.Errorf("%s = %q (set: %t), want %q", k, have, ok, v)
+				}
+			}
+			// The row must not be changed: it serves later builds too.
+			if again := lastOf(toolchain.BuildEnv(host, r, nil, "/t")); again["CARGO_ENCODED_RUSTFLAGS"] != got["CARGO_ENCODED_RUSTFLAGS"] {
+				t.Errorf("a second call gives other flags: %q", again["CARGO_ENCODED_RUSTFLAGS"])
+			}
+		})
+	}
+}
+
+func TestBuildEnvToolkit(t *testing.T) {
+	tk := laidOut(t)
+	got := lastOf(toolchain.BuildEnv([]string{"PATH=/usr/bin", "CUDA_HOME=/usr/local/cuda"}, row(t, ""), tk, "/t"))
+	if filepath.Base(got["CUDA_HOME"]) != "cu13" || got["CUDA_PATH"] != got["CUDA_HOME"] {
+		t.Errorf("CUDA_HOME = %q, CUDA_PATH = %q, want both to end in nvidia/cu13", got["CUDA_HOME"], got["CUDA_PATH"])
+	}
+	if want := filepath.Join(got["CUDA_HOME"], "bin") + ":/usr/bin"; got["PATH"] != want {
+		t.Errorf("PATH = %q, want the toolkit's nvcc first: %q", got["PATH"], want)
+	}
+}
+
+// laidOut opens a toolkit of one file that lies finished in a cache, so no pip
+// is asked for.
+func laidOut(t *testing.T) *toolkit.Toolkit {
+	t.Helper()
+	cache := t.TempDir()
+	wheels := []toolkit.Wheel{{Name: "nvidia-cuda-nvcc", Version: "13.0.1", File: "nvidia_cuda_nvcc-13.0.1-py3-none-linux_x86_64.whl", SHA256: strings.Repeat("a", 64), Size: 1}}
+	dir := filepath.Join(cache, "toolkits", "cuda-linux-x86_64-"+toolkit.Digest(wheels)[:16])
+	data, err := json.Marshal(map[string]any{
+		"layout": 1,
+		"files":  map[string]any{"nvidia/cu13/bin/nvcc": map[string]any{"size": 4, "sha256": strings.Repeat("b", 64), "dist": "nvidia-cuda-nvcc"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"toolkit.json": string(data), "nvidia/cu13/bin/nvcc": "nvcc"} {
+		p := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := toolkit.Fetcher{Cache: cache, Pip: func(context.Context) (toolkit.Pip, error) {
+		t.Fatal("the toolkit is there, pip must not be asked for")
+		return toolkit.Pip{}, nil
+	}}
+	lock := &toolkit.Lock{Platforms: map[string][]toolkit.Wheel{"linux-x86_64": wheels}}
+	tk, _, err := f.Ensure(t.Context(), "cuda", lock, "linux-x86_64", (*progress.Reporter)(nil).Begin("", "", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tk
+}
+
+func TestTools(t *testing.T) {
+	names := func(target string, env ...string) string {
+		var list []string
+		for _, tool := range toolchain.Tools(row(t, target), env) {
+			if tool.Get == "" {
+				t.Errorf("tool %s does not say how to get it", tool.Name)
+			}
+			list = append(list, tool.Name)
+		}
+		return strings.Join(list, " ")
+	}
+	if got := names(""); got != "cargo" {
+		t.Errorf("a build without native crates needs %q", got)
+	}
+	if got := names("    native-crates: [n]"); got != "cargo cmake ninja c++" {
+		t.Errorf("a native build needs %q", got)
+	}
+	if got := names("    native-crates: [n]", "CXX=clang++-19"); got != "cargo cmake ninja clang++-19" {
+		t.Errorf("a native build with CXX needs %q", got)
+	}
+}
+
+// script puts an executable shell script into dir.
+func script(t *testing.T, dir, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestMissing(t *testing.T) {
+	dir := t.TempDir()
+	script(t, dir, "cargo", "")
+	if err := os.WriteFile(filepath.Join(dir, "ninja"), nil, 0o644); err != nil { // not executable
+		t.Fatal(err)
+	}
+	env := []string{"PATH=" + dir}
+	tools := toolchain.Tools(row(t, "    native-crates: [n]"), env)
+	if err := toolchain.Missing(tools[:1], env); err != nil {
+		t.Errorf("cargo is there, got %v", err)
+	}
+	err := toolchain.Missing(tools, env)
+	if err == nil {
+		t.Fatal("no error though cmake, ninja and c++ are missing")
+	}
+	for _, want := range []string{"cmake (Debian: cmake", "ninja (Debian: ninja-build", "c++ (Debian: g++"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not say %q: %v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), "cargo") {
+		t.Errorf("the error names cargo, which is there: %v", err)
+	}
+	// This process's PATH has a cargo; the build's environment decides.
+	if err := toolchain.Missing(tools[:1], []string{"PATH=" + t.TempDir()}); err == nil {
+		t.Error("cargo was found outside of the environment's PATH")
+	}
+}
+
+func TestIdentity(t *testing.T) {
+	dir := t.TempDir()
+	script(t, dir, "cargo", `test "$*" = -Vv && printf 'cargo 1.2.3\nrelease: 1.2.3\n'`)
+	script(t, dir, "c++", `test "$*" = --version && printf 'c++ 14.2\nCopyright\n'`)
+	env := []string{"PATH=" + dir + ":/usr/bin:/bin"}
+	got, err := toolchain.Identity(t.Context(), []toolchain.Tool{{Name: "cargo"}, {Name: "c++"}}, env)
+	if want := []string{"cargo: cargo 1.2.3", "c++: c++ 14.2"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("Identity = %q, %v, want %q", got, err, want)
+	}
+	script(t, dir, "c++", "echo broken >&2; exit 3")
+	if _, err := toolchain.Identity(t.Context(), []toolchain.Tool{{Name: "c++"}}, env); err == nil || !strings.Contains(err.Error(), "broken") {
+		t.Errorf("a compiler that does not run gives %v", err)
+	}
+}
