@@ -30,7 +30,7 @@ func sample() []node {
 		{path: "bin/tool.exe", content: "MZ", mode: 0o644}, // as a checkout on Windows has it
 		{path: "README.md", content: "# tool\n", mode: 0o644},
 		{path: "data/empty", content: "", mode: 0o644},
-		{path: "data/big", content: strings.Repeat("0123456789abcdef", 200_000), mode: 0o644},
+		{path: "data/big", content: strings.Repeat("0123456789abcdef", 80_000), mode: 0o644},
 		{path: "data/picture.png", content: strings.Repeat("not really ", 500), mode: 0o644},
 		{path: "empty/"},
 		{path: "grün/漢字 und mehr.txt", content: "ü", mode: 0o644},

@@ -88,6 +88,9 @@ func walk(root string, visit func(rel string, info fs.FileInfo) error) error {
 			return err
 		}
 		rel = filepath.ToSlash(rel)
+		if _, err := cleanName(rel); err != nil {
+			return fmt.Errorf("%s cannot be packed: not every system can unpack such a name", p)
+		}
 		rels = append(rels, rel)
 		infos[rel] = info
 		return nil

@@ -254,7 +254,7 @@ func TestWriteToAFullDisk(t *testing.T) {
 	big := t.TempDir()
 	lay(t, big, sample())
 	for _, format := range formats {
-		for dir, tries := range map[string]int{root: 1000, big: 8} {
+		for dir, tries := range map[string]int{root: 80, big: 5} {
 			info, err := os.Stat(pack(t, format, dir, "p"))
 			if err != nil {
 				t.Fatal(err)
@@ -323,6 +323,17 @@ func TestWriteRefuses(t *testing.T) {
 	for _, format := range formats {
 		if err := archive.Write(&bytes.Buffer{}, format, root, "p", nil); err == nil || !strings.Contains(err.Error(), filepath.Join(root, "s")) {
 			t.Errorf("%s of a socket: %v", format, err)
+		}
+	}
+	for _, name := range []string{`back\slash`, "drive:letter"} {
+		root := t.TempDir()
+		if err := os.WriteFile(filepath.Join(root, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for _, format := range formats {
+			if err := archive.Write(&bytes.Buffer{}, format, root, "p", nil); err == nil || !strings.Contains(err.Error(), name) {
+				t.Errorf("%s of a file %s: %v", format, name, err)
+			}
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"debug/elf"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -234,6 +235,7 @@ func TestNewRefuses(t *testing.T) {
 			write(t, filepath.Join(s.options.Toolkit.Home(), "added.txt"), "x")
 		}, "no wheel lists it"},
 		{"RUNPATH instead of RPATH", "", func(t *testing.T, s *sample) { s.relink(t, "-Wl,--enable-new-dtags,-rpath,"+rpath) }, `needs RPATH "$ORIGIN/../lib" alone`},
+		{"RUNPATH beside RPATH", "", func(t *testing.T, s *sample) { addRunpath(t, s.options.Programs["prog"]) }, `and RUNPATH "$ORIGIN/../lib"`},
 		{"another RPATH", "", func(t *testing.T, s *sample) { s.relink(t, "-Wl,--disable-new-dtags,-rpath,/opt/cuda/lib") }, `has RPATH "/opt/cuda/lib"`},
 		{"no RPATH", "", func(t *testing.T, s *sample) { s.relink(t) }, `has RPATH ""`},
 		{"Windows", "", func(_ *testing.T, s *sample) { s.options.Row.Platform.OS = "windows" }, "cannot be bundled yet"},
@@ -256,6 +258,39 @@ func (s *sample) relink(t *testing.T, args ...string) {
 	lib := filepath.Join(s.options.Toolkit.Home(), "lib")
 	s.options.Programs["prog"] = cc(t, filepath.Join(t.TempDir(), "built-prog"), "int a(void); int main(void) { return a(); }",
 		append([]string{filepath.Join(lib, "liba.so.1"), "-Wl,-rpath-link," + lib}, args...)...)
+}
+
+// addRunpath gives a program that has a DT_RPATH the same as DT_RUNPATH, which
+// no linker does: it takes the place of DT_DEBUG.
+func addRunpath(t *testing.T, exe string) {
+	t.Helper()
+	f, err := elf.Open(exe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	dynamic := f.Section(".dynamic")
+	data, err := dynamic.Data()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const entry = 16 // of a 64-bit file: tag and value
+	value := map[elf.DynTag][]byte{}
+	for e := range slices.Chunk(data, entry) {
+		value[elf.DynTag(f.ByteOrder.Uint64(e))] = e
+	}
+	f.ByteOrder.PutUint64(value[elf.DT_DEBUG], uint64(elf.DT_RUNPATH))
+	copy(value[elf.DT_DEBUG][8:], value[elf.DT_RPATH][8:])
+	out, err := os.OpenFile(exe, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.WriteAt(data, int64(dynamic.Offset)); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func remove(t *testing.T, file string) {

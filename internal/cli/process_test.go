@@ -42,7 +42,11 @@ func newProject(t *testing.T) *project {
 	t.Helper()
 	root := t.TempDir()
 	p := &project{dir: filepath.Join(root, "project"), temp: filepath.Join(root, "temp"), out: filepath.Join(root, "out")}
-	p.env = append(scriptEnv(filepath.Join(root, "home")), "TMPDIR="+p.temp)
+	env, err := scriptEnv(filepath.Join(root, "home"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.env = append(env, "TMPDIR="+p.temp)
 	if err := copyProject(p.dir); err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,11 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
-			for _, kv := range scriptEnv(filepath.Join(e.WorkDir, ".home")) {
+			env, err := scriptEnv(filepath.Join(e.WorkDir, ".home"))
+			if err != nil {
+				return err
+			}
+			for _, kv := range env {
 				k, v, _ := strings.Cut(kv, "=")
 				e.Setenv(k, v)
 			}
@@ -44,11 +48,19 @@ func TestScripts(t *testing.T) {
 }
 
 // scriptEnv is what relmat needs of this host: the tools, wherever Rust's lie,
-// and a home of its own without anybody's settings.
-func scriptEnv(home string) []string {
+// and a home of its own without anybody's settings. The GPUs of the host are
+// out of sight.
+func scriptEnv(home string) ([]string, error) {
+	bin := filepath.Join(home, "bin")
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(bin, "nvidia-smi"), []byte("#!/bin/sh\nexit 9\n"), 0o755); err != nil {
+		return nil, err
+	}
 	env := []string{
 		"HOME=" + home, "XDG_CONFIG_HOME=" + filepath.Join(home, "config"), "XDG_CACHE_HOME=" + filepath.Join(home, "cache"),
-		"PATH=" + os.Getenv("PATH"), "CARGO_NET_OFFLINE=true", "GIT_CONFIG_NOSYSTEM=1", "GITHUB_ACTIONS=",
+		"PATH=" + bin + string(filepath.ListSeparator) + os.Getenv("PATH"), "CARGO_NET_OFFLINE=true", "GIT_CONFIG_NOSYSTEM=1", "GITHUB_ACTIONS=",
 		// The race detector sleeps for a second at the end of every process.
 		"GORACE=atexit_sleep_ms=0",
 		"GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_COMMITTER_NAME=A", "GIT_COMMITTER_EMAIL=a@example.org",
@@ -68,7 +80,7 @@ func scriptEnv(home string) []string {
 			env = append(env, name+"="+v)
 		}
 	}
-	return env
+	return env, nil
 }
 
 // copyProject puts the tiny Cargo project into dir, for this host.

@@ -5,6 +5,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,41 +20,67 @@ import (
 // sample is a file that the C compiler linked for a test.
 type sample struct{ name, path string }
 
-// link makes one ELF file of each kind that a package can hold. Nothing of
-// them needs a C library, so that any compiler will do.
+// linked are the samples of all tests; nobody writes to them.
+var linked struct {
+	samples []sample
+	err     error
+}
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "objfile-test-")
+	if err != nil {
+		panic(err)
+	}
+	linked.samples, linked.err = compile(dir)
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
 func link(tb testing.TB) []sample {
 	tb.Helper()
-	dir := tb.TempDir()
-	write := func(name, text string) {
+	if linked.err != nil {
+		tb.Fatal("these tests need a C compiler and a linker: ", linked.err)
+	}
+	return linked.samples
+}
+
+// compile makes one ELF file of each kind that a package can hold. Nothing of
+// them needs a C library, so that any compiler will do.
+func compile(dir string) (samples []sample, err error) {
+	for name, text := range map[string]string{
+		"foo.c":   "int foo(void) { return 1; }\n",
+		"bar.c":   "int foo(void);\nint bar(void) { return foo(); }\n",
+		"main.c":  "int bar(void);\nint foo(void);\nvoid _start(void) { bar(); foo(); for (;;) {} }\n",
+		"alone.c": "void _start(void) { for (;;) {} }\n",
+	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			tb.Fatal(err)
+			return nil, err
 		}
 	}
-	write("foo.c", "int foo(void) { return 1; }\n")
-	write("bar.c", "int foo(void);\nint bar(void) { return foo(); }\n")
-	write("main.c", "int bar(void);\nint foo(void);\nvoid _start(void) { bar(); foo(); for (;;) {} }\n")
-	write("alone.c", "void _start(void) { for (;;) {} }\n")
-
-	var samples []sample
-	cc := func(out string, args ...string) {
-		cmd := exec.Command("cc", append([]string{"-nostdlib", "-o", out}, args...)...)
+	program := []string{"main.c", "libbar.so", "libfoo.so", "-Wl,--no-as-needed"}
+	for _, s := range []struct {
+		out  string
+		args []string
+	}{
+		{"libfoo.so", []string{"-shared", "-fPIC", "-Wl,-soname,libfoo.so.1", "foo.c"}},
+		{"libbar.so", []string{"-shared", "-fPIC", "bar.c", "libfoo.so"}},
+		{"plain", program},
+		{"rpath", append(slices.Clone(program), "-Wl,--disable-new-dtags", "-Wl,-rpath,$ORIGIN/../lib")},
+		{"runpath", append(slices.Clone(program), "-Wl,--enable-new-dtags", "-Wl,-rpath,$ORIGIN/../lib")},
+		{"rpath-of-two", append(slices.Clone(program), "-Wl,--disable-new-dtags", "-Wl,-rpath,/opt/one:$ORIGIN/two")},
+		{"stripped", append(slices.Clone(program), "-s", "-Wl,-rpath,$ORIGIN")},
+		{"static", []string{"-static", "alone.c"}},
+		{"object.o", []string{"-c", "foo.c"}},
+	} {
+		cmd := exec.Command("cc", append([]string{"-nostdlib", "-o", s.out}, s.args...)...)
 		cmd.Dir = dir
 		if msg, err := cmd.CombinedOutput(); err != nil {
-			tb.Fatalf("these tests need a C compiler and a linker: %v: %v\n%s", cmd.Args, err, msg)
+			return nil, fmt.Errorf("%v: %w\n%s", cmd.Args, err, msg)
 		}
-		samples = append(samples, sample{out, filepath.Join(dir, out)})
+		samples = append(samples, sample{s.out, filepath.Join(dir, s.out)})
 	}
-	cc("libfoo.so", "-shared", "-fPIC", "-Wl,-soname,libfoo.so.1", "foo.c")
-	cc("libbar.so", "-shared", "-fPIC", "bar.c", "libfoo.so")
-	program := []string{"main.c", "libbar.so", "libfoo.so", "-Wl,--no-as-needed"}
-	cc("plain", program...)
-	cc("rpath", append(program, "-Wl,--disable-new-dtags", "-Wl,-rpath,$ORIGIN/../lib")...)
-	cc("runpath", append(program, "-Wl,--enable-new-dtags", "-Wl,-rpath,$ORIGIN/../lib")...)
-	cc("rpath-of-two", append(program, "-Wl,--disable-new-dtags", "-Wl,-rpath,/opt/one:$ORIGIN/two")...)
-	cc("stripped", append(program, "-s", "-Wl,-rpath,$ORIGIN")...)
-	cc("static", "-static", "alone.c")
-	cc("object.o", "-c", "foo.c")
-	return samples
+	return samples, nil
 }
 
 func readelf(tb testing.TB, args ...string) string {

@@ -151,6 +151,12 @@ func (s *Session) preflight(ctx context.Context, sel matrix.Selection, o Release
 			if err := toolchain.Missing(toolchain.Tools(row, env), env); err != nil {
 				return "", false, fmt.Errorf("target %s: %w", row.Name, err)
 			}
+			if row.Toolkit == "" {
+				continue
+			}
+			if _, err := s.readLock(row.Toolkit, row.Platform.String()); err != nil {
+				return "", false, fmt.Errorf("target %s: %w", row.Name, err)
+			}
 		}
 		if err := s.prepareState(); err != nil {
 			return "", false, err

@@ -102,12 +102,9 @@ func (s *Session) toolkit(ctx context.Context, row matrix.Row) (*toolkit.Toolkit
 
 // ensureToolkit returns the toolkit and the digest of its wheels.
 func (s *Session) ensureToolkit(ctx context.Context, target, name, platform string, force bool) (tk *toolkit.Toolkit, digest string, err error) {
-	lock, err := toolkit.ReadLock(s.lockPath(name))
+	lock, err := s.readLock(name, platform)
 	if err != nil {
 		return nil, "", err
-	}
-	if !slices.Equal(lock.Requirements, s.File.Toolkits.Values[name].Requirements) {
-		return nil, "", fmt.Errorf("%s was made for other requirements than %s asks for; run `relmat toolkit lock %s`", s.lockPath(name), s.File.Path, name)
 	}
 	err = s.stage(ctx, target, "toolkit", name, func(task *progress.Task) (string, bool, error) {
 		f := s.fetcher()
@@ -120,6 +117,22 @@ func (s *Session) ensureToolkit(ctx context.Context, target, name, platform stri
 		return tk.Home(), !fetched, nil
 	})
 	return tk, toolkit.Digest(lock.Platforms[platform]), err
+}
+
+// readLock reads the toolkit's lock file, which must answer for what the matrix
+// asks for and for the platform.
+func (s *Session) readLock(name, platform string) (*toolkit.Lock, error) {
+	lock, err := toolkit.ReadLock(s.lockPath(name))
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Equal(lock.Requirements, s.File.Toolkits.Values[name].Requirements) {
+		return nil, fmt.Errorf("%s was made for other requirements than %s asks for; run `relmat toolkit lock %s`", s.lockPath(name), s.File.Path, name)
+	}
+	if len(lock.Platforms[platform]) == 0 {
+		return nil, fmt.Errorf("%s has no wheels for %s; run `relmat toolkit lock %s --platform %s`", s.lockPath(name), platform, name, platform)
+	}
+	return lock, nil
 }
 
 func (s *Session) toolkitNames(names []string) ([]string, error) {

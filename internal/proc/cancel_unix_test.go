@@ -67,7 +67,7 @@ func wantGone(t *testing.T, pids ...int) {
 // family runs the script, which says "pid N" for each process of interest and
 // then "ready", and cancels it. It returns the processes, Run's error, and how
 // long Run took from the cancel on.
-func family(t *testing.T, script string) (pids []int, err error, took time.Duration) {
+func family(t *testing.T, script string) (pids []int, took time.Duration, err error) {
 	t.Helper()
 	if _, err := exec.LookPath("ps"); err != nil {
 		t.Fatalf("ps (procps) is needed: %v", err)
@@ -94,7 +94,7 @@ func family(t *testing.T, script string) (pids []int, err error, took time.Durat
 	if len(pids) == 0 {
 		t.Fatalf("the script did not start: %v", err)
 	}
-	return pids, err, time.Since(start)
+	return pids, time.Since(start), err
 }
 
 func TestCancelEndsTheGroup(t *testing.T) {
@@ -118,7 +118,7 @@ func TestCancelEndsTheGroup(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			pids, err, took := family(t, tt.script)
+			pids, took, err := family(t, tt.script)
 			// Nothing may go on writing once Run has returned; the kernel
 			// needs a moment to carry out a kill.
 			wantGone(t, pids...)

@@ -20,7 +20,7 @@ import (
 )
 
 // patience bounds how long a test waits for what must happen.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // childJob is what a child process of a test fetches; it stands in the
 // environment variable childEnv.

@@ -113,7 +113,7 @@ func (x *packageIndex) pip(tb testing.TB) toolkit.Pip {
 	return toolkit.Pip{Python: python, Env: []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"),
 		"PIP_CONFIG_FILE=" + os.DevNull, "PIP_INDEX_URL=" + x.URL + "/simple/", "PIP_CACHE_DIR=" + tb.TempDir(),
-		"PIP_RETRIES=0", "PIP_DEFAULT_TIMEOUT=20",
+		"PIP_RETRIES=0", "PIP_DEFAULT_TIMEOUT=60",
 	}}
 }
 
