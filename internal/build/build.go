@@ -34,8 +34,10 @@ type Options struct {
 	TargetDir string
 	// Env is the whole environment, composed by package toolchain.
 	Env []string
-	// Toolkit identifies the CUDA toolkit for the native-cache marker.
+	// Toolkit identifies the CUDA toolkit, and Pins are the source's pins, for
+	// the native-cache marker.
 	Toolkit  string
+	Pins     map[string]string
 	Programs []Program
 	Log      string
 	Task     *progress.Task
@@ -47,8 +49,9 @@ type Options struct {
 type Result struct {
 	// Programs are the paths of the executables by the programs' names.
 	Programs map[string]string
-	// OutDirs are the OUT_DIRs of build scripts by crate.
-	OutDirs map[string]string
+	// OutDirs are the OUT_DIRs of build scripts by crate: more than one where
+	// the graph holds several versions of the crate, or builds of one.
+	OutDirs map[string][]string
 }
 
 // Run builds every program of the target.
@@ -63,7 +66,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err := o.purgeStaleNative(ctx, tools); err != nil {
 		return nil, err
 	}
-	res := &Result{Programs: map[string]string{}, OutDirs: map[string]string{}}
+	res := &Result{Programs: map[string]string{}, OutDirs: map[string][]string{}}
 	for _, p := range o.Programs {
 		if err := o.program(ctx, p, res); err != nil {
 			return nil, fmt.Errorf("building %s: %w", p.Name, err)
@@ -102,7 +105,6 @@ func (o Options) program(ctx context.Context, p Program, res *Result) error {
 	// the same crate may also be built for the host, for a proc macro.
 	below := filepath.Join(o.TargetDir, o.Row.Triple) + string(filepath.Separator)
 	var exe string
-	var conflict error
 	c := o.cargo(o.Args(p)...)
 	c.Stdout = func(line string) {
 		m, ok := parseMessage(line)
@@ -115,17 +117,13 @@ func (o Options) program(ctx context.Context, p Program, res *Result) error {
 			exe = m.Executable
 		case m.Reason == "build-script-executed" && strings.HasPrefix(m.OutDir, below):
 			crate := crateName(m.PackageID)
-			if old, ok := res.OutDirs[crate]; ok && old != m.OutDir {
-				conflict = fmt.Errorf("crate %s was built twice, into %s and %s: its files are ambiguous; give the programs the same features", crate, old, m.OutDir)
+			if !slices.Contains(res.OutDirs[crate], m.OutDir) {
+				res.OutDirs[crate] = append(res.OutDirs[crate], m.OutDir)
 			}
-			res.OutDirs[crate] = m.OutDir
 		}
 	}
 	if err := c.Run(ctx); err != nil {
 		return err
-	}
-	if conflict != nil {
-		return conflict
 	}
 	if exe == "" {
 		return fmt.Errorf("cargo ended well but named no executable %s of package %s", p.Bin, p.Package)
@@ -133,6 +131,3 @@ func (o Options) program(ctx context.Context, p Program, res *Result) error {
 	res.Programs[p.Name] = exe
 	return nil
 }
-
-// CommandLine shows what would build the program.
-func CommandLine(o Options, p Program) string { return o.cargo(o.Args(p)...).String() }

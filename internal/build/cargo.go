@@ -22,10 +22,33 @@ type Package struct {
 	ID      string `json:"id"`
 	Name    string `json:"name"`
 	Version string `json:"version"`
-	Targets []struct {
-		Name string   `json:"name"`
-		Kind []string `json:"kind"`
-	} `json:"targets"`
+	// ManifestPath is its Cargo.toml.
+	ManifestPath string `json:"manifest_path"`
+	// RustVersion is the oldest Rust that it builds with; empty if it does not
+	// say.
+	RustVersion string `json:"rust_version"`
+	// Features are those that it declares, with what each turns on.
+	Features     map[string][]string `json:"features"`
+	Dependencies []Dependency        `json:"dependencies"`
+	Targets      []CargoTarget       `json:"targets"`
+}
+
+// Dependency is an entry of a package's dependencies.
+type Dependency struct {
+	Name string `json:"name"`
+	// Kind is build or dev, or empty for one of the package itself.
+	Kind string `json:"kind"`
+}
+
+// CargoTarget is what Cargo can make of a package: a library, a binary, a
+// build script.
+type CargoTarget struct {
+	Name string   `json:"name"`
+	Kind []string `json:"kind"`
+	// SrcPath is its main source file.
+	SrcPath string `json:"src_path"`
+	// RequiredFeatures must be on for it to be built.
+	RequiredFeatures []string `json:"required-features"`
 }
 
 // ReadWorkspace runs `cargo metadata` in dir.

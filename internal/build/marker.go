@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/relmat/relmat/internal/fsx"
 	"github.com/relmat/relmat/internal/toolchain"
@@ -21,7 +22,7 @@ const markerName = ".relmat-native"
 // the build: whenever this is interrupted, what lies there was made after the
 // marker that lies beside it.
 func (o Options) purgeStaleNative(ctx context.Context, tools []toolchain.Tool) error {
-	if len(o.Row.NativeCrates) == 0 {
+	if len(o.Row.Native.Crates) == 0 {
 		return nil
 	}
 	ids, err := toolchain.Identity(ctx, tools, o.Env)
@@ -32,7 +33,7 @@ func (o Options) purgeStaleNative(ctx context.Context, tools []toolchain.Tool) e
 		"toolkit: " + o.Toolkit,
 		"architectures: " + o.Row.CUDA.Architectures,
 		"cpu: " + o.Row.CPU.Level,
-		"crates: " + strings.Join(o.Row.NativeCrates, " "),
+		"crates: " + strings.Join(o.Row.Native.Crates, " "),
 	}, ids...)
 	for _, k := range o.Row.Env.Keys {
 		facts = append(facts, "env "+k+": "+o.Row.Env.Values[k])
@@ -44,12 +45,8 @@ func (o Options) purgeStaleNative(ctx context.Context, tools []toolchain.Tool) e
 			}
 		}
 	}
-	for _, pin := range o.Row.NativePins {
-		sum, _, err := fsx.SHA256File(filepath.Join(o.Source, filepath.FromSlash(pin)))
-		if err != nil {
-			return fmt.Errorf("native-pins: %w", err)
-		}
-		facts = append(facts, "pin "+pin+": "+sum)
+	for _, pin := range o.Row.Native.Pins {
+		facts = append(facts, "pin "+pin+": "+o.Pins[pin])
 	}
 	want := strings.Join(facts, "\n") + "\n"
 	marker := filepath.Join(o.TargetDir, o.Row.Triple, markerName)
@@ -57,18 +54,23 @@ func (o Options) purgeStaleNative(ctx context.Context, tools []toolchain.Tool) e
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if string(have) == want {
-		return nil
+	reason := changed(string(have), want)
+	if info, serr := os.Stat(marker); serr == nil && string(have) == want {
+		age := time.Since(info.ModTime())
+		if o.Row.Native.MaxAge == 0 || age <= o.Row.Native.MaxAge {
+			return nil
+		}
+		reason = fmt.Sprintf("they are %s old, native.max-age is %s", hours(age), hours(o.Row.Native.MaxAge))
 	}
 	if err == nil {
-		o.Task.Note("the native builds of %s are stale: %s", strings.Join(o.Row.NativeCrates, ", "), changed(string(have), want))
+		o.Task.Note("the native builds of %s are stale: %s", strings.Join(o.Row.Native.Crates, ", "), reason)
 		if err := os.Remove(marker); err != nil {
 			return err
 		}
 	}
 	if _, err := os.Stat(o.TargetDir); err == nil {
 		args := []string{"clean", "--profile", o.Row.Profile, "--target", o.Row.Triple}
-		for _, c := range o.Row.NativeCrates {
+		for _, c := range o.Row.Native.Crates {
 			args = append(args, "--package", c)
 		}
 		if err := o.cargo(args...).Run(ctx); err != nil {
@@ -91,4 +93,13 @@ func changed(have, want string) string {
 		}
 	}
 	return "other settings"
+}
+
+// hours writes a duration to the minute, without the parts that are 0: 168h.
+func hours(d time.Duration) string {
+	text := strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+	if short, ok := strings.CutSuffix(text, "h0m"); ok {
+		return short + "h"
+	}
+	return text
 }

@@ -89,13 +89,7 @@ func FuzzParseMessage(f *testing.F) {
 
 func TestWorkspacePackage(t *testing.T) {
 	w := Workspace{Root: "/w", Packages: []Package{{Name: "core"}, {Name: "app"}}}
-	w.Packages[1].Targets = append(w.Packages[1].Targets, struct {
-		Name string   `json:"name"`
-		Kind []string `json:"kind"`
-	}{"app", []string{"bin"}}, struct {
-		Name string   `json:"name"`
-		Kind []string `json:"kind"`
-	}{"helper", []string{"lib"}})
+	w.Packages[1].Targets = []CargoTarget{{Name: "app", Kind: []string{"bin"}}, {Name: "helper", Kind: []string{"lib"}}}
 	p, err := w.Package("app")
 	if err != nil {
 		t.Fatal(err)
@@ -133,7 +127,7 @@ func TestArgs(t *testing.T) {
 		{"run path", `{triple: x86_64-unknown-linux-gnu}`, "$ORIGIN/../lib"},
 	} {
 		o := Options{Row: goldenRow(t, tt.target)}
-		b.WriteString("# " + tt.name + "\n" + CommandLine(o, Program{Name: "prog", Package: "pkg", Bin: "the-bin", RunPath: tt.runPath}) + "\n")
+		b.WriteString("# " + tt.name + "\n" + o.cargo(o.Args(Program{Name: "prog", Package: "pkg", Bin: "the-bin", RunPath: tt.runPath})...).String() + "\n")
 	}
 	path := filepath.Join("testdata", "args.golden")
 	if *update {

@@ -38,7 +38,8 @@ type Options struct {
 	Release string // the project's version
 	// Programs are the built executables by program name, OutDirs the OUT_DIRs
 	// by crate.
-	Programs, OutDirs map[string]string
+	Programs map[string]string
+	OutDirs  map[string][]string
 	// Source is the project's checkout.
 	Source string
 	// Toolkit is nil for a target without one.
@@ -276,8 +277,12 @@ func (b *builder) files(f matrix.Files) error {
 	root, rel, origin, from := b.o.Source, f.Source, manifest.Source, ""
 	switch {
 	case f.OutDir != "":
-		dir, ok := b.o.OutDirs[f.Crate]
-		if !ok {
+		dirs := b.o.OutDirs[f.Crate]
+		if len(dirs) > 1 {
+			return fmt.Errorf("crate %s was built %d times, so its files are ambiguous: %s; give all programs the same features, and have one version of it in Cargo.lock",
+				f.Crate, len(dirs), strings.Join(dirs, ", "))
+		}
+		if len(dirs) == 0 {
 			var have []string
 			for c := range b.o.OutDirs {
 				have = append(have, c)
@@ -285,7 +290,7 @@ func (b *builder) files(f matrix.Files) error {
 			slices.Sort(have)
 			return fmt.Errorf("no OUT_DIR of crate %q was named by Cargo; build scripts ran for %s", f.Crate, strings.Join(have, ", "))
 		}
-		root, rel, origin, from = dir, f.OutDir, manifest.Build, "OUT_DIR of "+f.Crate
+		root, rel, origin, from = dirs[0], f.OutDir, manifest.Build, "OUT_DIR of "+f.Crate
 	case f.Toolkit != "":
 		if b.o.Toolkit == nil {
 			return fmt.Errorf("target %s has no toolkit; restrict the entry with targets", b.o.Row.Name)

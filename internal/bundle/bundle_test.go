@@ -80,7 +80,7 @@ func newSample(t *testing.T, pkg string) *sample {
 	row.Toolkit = "cuda13"
 	s.options = Options{
 		Row: row, Name: "pkg", Package: p, Project: "p", Release: "1.2.3",
-		Programs: map[string]string{"prog": exe}, OutDirs: map[string]string{"core": outDir},
+		Programs: map[string]string{"prog": exe}, OutDirs: map[string][]string{"core": {outDir}, "twice": {outDir, outDir + "2"}},
 		Source: source, Toolkit: tk, Digests: fsx.OpenDigests(""),
 	}
 	return s
@@ -212,7 +212,8 @@ func TestNewRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "only regular files can be packed"},
-		{"crate without build script", "    files: [{out-dir: include, crate: nope, to: x}]\n", nil, `no OUT_DIR of crate "nope" was named by Cargo; build scripts ran for core`},
+		{"crate without build script", "    files: [{out-dir: include, crate: nope, to: x}]\n", nil, `no OUT_DIR of crate "nope" was named by Cargo; build scripts ran for core, twice`},
+		{"crate of two versions", "    files: [{out-dir: include, crate: twice, to: x}]\n", nil, "crate twice was built 2 times, so its files are ambiguous"},
 		{"no toolkit", "    files: [{toolkit: nvidia.txt, to: x}]\n", func(t *testing.T, s *sample) {
 			s.options.Toolkit = nil
 			s.options.Programs["prog"] = cc(t, filepath.Join(t.TempDir(), "prog"), "int main(void) { return 0; }")

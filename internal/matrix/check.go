@@ -8,10 +8,15 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/relmat/relmat/internal/cuda"
 )
 
 // Archives lists the archive formats by their extension.
 var Archives = []string{"zip", "tar.gz"}
+
+// CompilerCaches lists the compiler caches that can be used.
+var CompilerCaches = []string{"sccache", "ccache"}
 
 var (
 	// safeName is what GitHub keeps as it is in the name of an asset, and every
@@ -42,24 +47,32 @@ func (f *File) check() {
 	if len(f.Targets.Keys) == 0 {
 		f.problem("targets", "name at least one target", "is missing")
 	}
-	f.checkTarget("defaults", f.Defaults)
+	f.checkPins()
+	f.checkShared("defaults", f.Defaults)
+	f.checkShared("systems.linux", f.Systems.Linux)
+	f.checkShared("systems.macos", f.Systems.MacOS)
+	f.checkShared("systems.windows", f.Systems.Windows)
 	for _, name := range f.Targets.Keys {
 		at := "targets." + name
 		f.checkName(at, name)
 		f.checkTarget(at, f.Targets.Values[name])
-		row := f.row(name)
-		if row.Triple == "" {
-			f.required(at+".triple", "")
-		}
-		if row.CUDA.Architectures != "" && row.CUDA.Env == "" {
-			f.problem(at+".cuda", "name the variable by which the build reads its architectures: cuda.env", "has architectures that nothing reads")
-		}
-		if row.CPU.Level != "" && strings.Contains(strings.Join(row.Rustflags, " "), "target-cpu") {
-			f.problem(at+".rustflags", "cpu.level sets it", "sets target-cpu a second time")
-		}
+		f.checkRow(at, f.row(name))
 	}
+	f.problems.list = unique(f.problems.list)
+	f.resolvePackages()
 	f.checkPackages()
 	f.checkSmoke()
+}
+
+// unique drops what was said before: a setting that many targets inherit is
+// judged in each of them.
+func unique(list []Problem) []Problem {
+	said := map[Problem]bool{}
+	return slices.DeleteFunc(list, func(p Problem) bool {
+		again := said[p]
+		said[p] = true
+		return again
+	})
 }
 
 func (f *File) checkProject() {
@@ -94,17 +107,35 @@ func (f *File) checkTarget(at string, t Target) {
 			f.nameProblem(at+".env."+name, "use rustflags, cpu, toolkit or triple", "is set by relmat itself")
 		}
 	}
+	for _, name := range t.Env.Keys {
+		if _, err := (Fields{}).Expand(t.Env.Values[name]); err != nil {
+			f.problem(at+".env."+name, fieldsHint, "%v", err)
+		}
+	}
 	for i, name := range t.Pass {
 		f.checkEnv(index(at+".pass", i), name)
 	}
-	for i, pin := range t.NativePins {
-		f.checkRel(index(at+".native-pins", i), pin)
+	for i, pin := range t.Native.Pins {
+		f.reference(index(at+".native.pins", i), "pins", pin, f.Pins.Keys)
+	}
+	if t.CompilerCache != "" && !slices.Contains(CompilerCaches, t.CompilerCache) {
+		f.problem(at+".compiler-cache", "allowed: "+strings.Join(CompilerCaches, ", "), "%q is no compiler cache", t.CompilerCache)
+	}
+	for _, name := range t.Hosts.Keys {
+		if _, err := ParsePlatform(name); err != nil {
+			f.nameProblem(at+".hosts."+name, platformHint, "%v", err)
+		}
 	}
 	if t.CPU.Env != "" {
 		f.checkEnv(at+".cpu.env", t.CPU.Env)
 	}
 	if t.CUDA.Env != "" {
 		f.checkEnv(at+".cuda.env", t.CUDA.Env)
+	}
+	for i, gate := range t.CUDA.Gates {
+		if list, err := cuda.ParseArchitectures(gate); err != nil || len(list) != 1 || list[0].Name() != gate {
+			f.problem(index(at+".cuda.gates", i), "write what the sources ask for, such as 90a", "%q is not one architecture", gate)
+		}
 	}
 }
 
@@ -192,8 +223,13 @@ func (f *File) checkFiles(at string, files Files) {
 }
 
 func (f *File) checkSmoke() {
+	files := map[string]string{}
 	for _, name := range f.Smoke.Inputs.Keys {
 		in, at := f.Smoke.Inputs.Values[name], "smoke.inputs."+name
+		if other, ok := files[in.Name()]; ok {
+			f.problem(at+".as", "name it differently: inputs lie side by side", "%q is the file name of input %s too", in.Name(), other)
+		}
+		files[in.Name()] = name
 		f.checkName(at, name)
 		u, err := url.Parse(in.URL)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {

@@ -61,7 +61,7 @@ func (d *decoder) value(n *yaml.Node, path string, out reflect.Value) {
 		return
 	}
 	if m, ok := out.Addr().Interface().(mapping); ok {
-		d.mapping(n, path, func(key, val *yaml.Node, at string) {
+		d.mapping(n, path, "write names, each with ':' and its value", func(key, val *yaml.Node, at string) {
 			v := m.zero()
 			d.value(val, at, v)
 			m.put(key.Value, v)
@@ -90,9 +90,12 @@ func (d *decoder) value(n *yaml.Node, path string, out reflect.Value) {
 	}
 }
 
-func (d *decoder) mapping(n *yaml.Node, path string, each func(key, val *yaml.Node, at string)) {
+func (d *decoder) mapping(n *yaml.Node, path, hint string, each func(key, val *yaml.Node, at string)) {
 	if n.Kind != yaml.MappingNode {
-		d.problems.add(n, path, "must be a mapping, is "+describe(n), "")
+		if n.Tag == "!!null" {
+			hint += "; or {} for none"
+		}
+		d.problems.add(n, path, "must be a mapping, is "+describe(n), hint)
 		return
 	}
 	seen := map[string]int{}
@@ -122,7 +125,7 @@ func (d *decoder) structure(n *yaml.Node, path string, out reflect.Value) {
 			known = append(known, tag)
 		}
 	}
-	d.mapping(n, path, func(key, val *yaml.Node, at string) {
+	d.mapping(n, path, "its keys: "+strings.Join(known, ", "), func(key, val *yaml.Node, at string) {
 		i, ok := fields[key.Value]
 		if !ok {
 			hint := "allowed: " + strings.Join(known, ", ")
@@ -179,7 +182,7 @@ func (d *decoder) scalar(n *yaml.Node, path string, out reflect.Value) {
 func want(out reflect.Value) string {
 	switch {
 	case out.Type() == durationType:
-		return "a duration such as 90s or 5m"
+		return "a duration such as 90s, 5m or 168h"
 	case out.Kind() == reflect.Bool:
 		return "true or false"
 	case out.Kind() == reflect.Int || out.Kind() == reflect.Int64:

@@ -41,7 +41,7 @@ var wrongs = []wrong{
 	{"fraction", "min-files: 10", "min-files: §1.5"},
 	{"duration without a unit", "timeout: 30s", "timeout: §30"},
 	{"duration of nothing", "timeout: 30s", "timeout: §0s"},
-	{"alias", "features: [cuda]", "features: §&f [cuda]\n    native-crates: §*f"},
+	{"alias", "features: [cuda]", "features: §&f [cuda]\n    pass: §*f"},
 	{"anchor alone", "  profile: dist", "  profile: §&p dist"},
 	{"merge key", "defaults:\n", "defaults:\n  §<<: {locked: true}\n"},
 	{"several at once", "  profile: dist\n  rustflags: [-g]", "  rustflags: §-g\n  §profil: dist\n  locked: §perhaps"},
@@ -101,11 +101,11 @@ var wrongs = []wrong{
 	{"group that this step lacks", "same: {version: version}", "same: {§device: §version}"},
 	{"step that is not there", "same: {version: version}", "same: {version: §vresion}"},
 	{"unknown device", "device: cuda", "device: §rocm"},
-	{"architectures that nothing reads", `{architectures: "80-real;90a", env: DEMO_ARCHS}`, `§{architectures: "80-real;90a"}`},
+	{"architectures that nothing reads", `{architectures: "80-real;90a", env: DEMO_ARCHS}`, `{architectures: §"80-real;90a"}`},
 	{"target-cpu twice", "features: [cuda]", "rustflags: §[-C, target-cpu=native]"},
 
 	// Templates and expressions.
-	{"unknown field in the tag", "v{{.Version}}\"\ntoolkits", "v{{.Versoin}}\"\ntoolkits"},
+	{"unknown field in the tag", "v{{.Version}}\"\npins", "v{{.Versoin}}\"\npins"},
 	{"broken template", `tag: "v{{.Version}}"`, `tag: §"v{{.Version}"`},
 	{"unknown field in the asset", `"{{.Project}}-{{.Version}}-{{.Target}}"`, `§"{{.Name}}-{{.Target}}"`},
 	{"unknown field in the root", `"{{.Asset}}"`, `§"{{.Assets}}"`},
@@ -133,10 +133,93 @@ var wrongs = []wrong{
 	{"path that is not clean", "to: LICENSE}", "to: §./LICENSE}"},
 	{"two layouts on one line", "{programs: bin, libraries: lib, licenses: licenses}", "{libraries: §/lib, programs: §../bin, licenses: §a//b}"},
 	{"contents above", "[nv/target]", "[§../nv/target]"},
-	{"pin above", "features: [cuda]", "native-pins: [§../versions.cmake]"},
+	{"file of a pin above the checkout", "file: docs/dep.txt", "file: §../docs/dep.txt"},
 	{"two places to take from", "{source: LICENSE, to", "§{source: LICENSE, toolkit: EULA.txt, to"},
 	{"no place to take from", "{source: LICENSE, to", "§{to"},
 	{"out-dir without its crate", "crate: demo-sys, ", ""},
+
+	// Pins.
+	{"pin without places", "pins:\n", "pins:\n  §mlx: {}\n"},
+	{"pin with an empty list of places", "pins:\n", "pins:\n  mlx: {places: §[]}\n"},
+	{"pin that is a version", "pins:\n", "pins:\n  mlx: §0.31\n"},
+	{"bad name of a pin", "pins:\n", "pins:\n  §m/x: {places: [{file: a, pattern: (b)}]}\n"},
+	{"place without a file", "{file: docs/dep.txt, ", "§{"},
+	{"place without a pattern", `{file: docs/dep.txt, pattern: '(?m)^dep (\S+)$'}`, "§{file: docs/dep.txt}"},
+	{"place with an absolute file", "docs/dep.txt", "§/docs/dep.txt"},
+	{"expression of a pin that is wrong", `'(?m)^dep (\S+)$'`, `§'(?m)^dep (\S+$'`},
+	{"expression of a pin without a group", `'(?m)^dep (\S+)$'`, `§'(?m)^dep \S+$'`},
+	{"expression of a pin with two groups", `'(?m)^dep (\S+)$'`, `§'(?m)^(dep|DEP) (\S+)$'`},
+	{"unknown pin", "pins: [dep]", "pins: [§deb]"},
+	{"file where a pin's name belongs", "pins: [dep]", "pins: [dep, §docs/dep.txt]"},
+
+	// Native builds and compiler caches.
+	{"days", "max-age: 168h", "max-age: §7d"},
+	{"list for native", "{crates: [demo-sys], pins: [dep], max-age: 168h}", "§[demo-sys]"},
+	{"singular", "{crates: [demo-sys]", "{§crate: [demo-sys]"},
+	{"unknown compiler cache", "compiler-cache: sccache", "compiler-cache: §scache"},
+
+	// Systems.
+	{"system in another word", "  macos: {env", "  §darwin: {env"},
+	{"triple of a system", "  linux:\n", "  linux:\n    triple: §x86_64-unknown-linux-gnu\n"},
+	{"setting of a system that is wrong", "  linux:\n", "  linux:\n    archive: §7z\n"},
+	{"label without its list", "labels: [self-hosted, linux]", "labels: §self-hosted"},
+	{"minutes without their unit", "timeout: 480m", "timeout: §480"},
+
+	// Variants. The target at the end of the list gets company.
+	{"variant of no target", "    archive: tar.gz\n", "    archive: tar.gz\n  gh200: {variant-of: §linux-cud}\n"},
+	{"variant of itself", "    archive: tar.gz\n", "    archive: tar.gz\n  gh200: {variant-of: §gh200, triple: aarch64-unknown-linux-gnu}\n"},
+	{"variant of a variant", "    archive: tar.gz\n", "    archive: tar.gz\n  a: {variant-of: macos}\n  b: {variant-of: §a, triple: aarch64-apple-darwin}\n"},
+	{"variants of each other", "    archive: tar.gz\n", "    archive: tar.gz\n  a: {variant-of: §b, triple: aarch64-apple-darwin}\n  b: {variant-of: §a, triple: aarch64-apple-darwin}\n"},
+	{"variant in the defaults", "  profile: dist", "  profile: dist\n  variant-of: §linux-cuda"},
+	{"variant in a system", "  linux:\n", "  linux:\n    variant-of: §linux-cuda\n"},
+	{"mistake that a variant inherits", "level: x86-64-v3, env: DEMO_MARCH}\n", "level: §x86-64-v5, env: DEMO_MARCH}\n    hosts: {linux-x86_64: {triple: §linux}}\n"},
+	{"variant of another architecture", "    archive: tar.gz\n", "    archive: tar.gz\n  x: {variant-of: linux-cuda, triple: aarch64-unknown-linux-gnu}\n"},
+
+	// Hosts.
+	{"host in another word", "hosts: {linux-x86_64: {}}", "hosts: {§linux-amd64: {}}"},
+	{"host that is a triple", "hosts: {linux-x86_64: {}}", "hosts: {§x86_64-unknown-linux-gnu: {}}"},
+	{"list of hosts", "hosts: {linux-x86_64: {}}", "hosts: §[linux-x86_64]"},
+	{"host with nothing", "hosts: {linux-x86_64: {}}", "hosts:\n      linux-x86_64:§"},
+	{"host with text", "hosts: {linux-x86_64: {}}", "hosts: {linux-x86_64: §x86_64-unknown-linux-gnu}"},
+	{"host with a triple of another platform", "hosts: {linux-x86_64: {}}", "hosts: {linux-x86_64: {}, windows-x86_64: {triple: §x86_64-pc-windows-gnu}}"},
+	{"host with no triple", "hosts: {linux-x86_64: {}}", "hosts: {linux-x86_64: {triple: §linux}}"},
+	{"hosts of a system", "  linux:\n", "  linux:\n    hosts: {macos-aarch64: {triple: §aarch64-apple-darwin}}\n"},
+
+	// CPU levels.
+	{"unknown level", "level: x86-64-v3", "level: §x86-64v3"},
+	{"level of the build machine", "level: x86-64-v3", "level: §native"},
+	{"level of another architecture", "level: x86-64-v3", "level: §neoverse-n1"},
+	{"level that no target of an architecture can inherit", "  profile: dist", "  profile: dist\n  cpu: {level: §x86-64-v2}"},
+	{"architecture without levels", "    archive: tar.gz\n", "    archive: tar.gz\n  x: {triple: riscv64gc-unknown-linux-gnu, cpu: {level: §rva22}}\n"},
+	{"variable of the level set twice", `{LEVEL: high, EXTRA: "2"}`, `{LEVEL: high, §DEMO_MARCH: haswell}`},
+	{"variable of the architectures set twice", `{COMMON: "1", LEVEL: low}`, `{COMMON: "1", §DEMO_ARCHS: "52"}`},
+	{"variable of level and architectures", "env: DEMO_ARCHS", "env: §DEMO_MARCH"},
+
+	// CUDA architectures.
+	{"architecture without the suffix of its kernels", `"80-real;90a"`, `§"80-real;90"`},
+	{"architecture that the toolkit cannot compile", `"80-real;90a"`, `§"70;80-real;90a"`},
+	{"architectures of Jetson modules", `"80-real;90a"`, `§"87;110"`},
+	{"architecture that is both", `"80-real;90a"`, `§72`},
+	{"architecture of the build machine", `"80-real;90a"`, `§native`},
+	{"all architectures", `"80-real;90a"`, `§all`},
+	{"all major architectures", `"80-real;90a"`, `§all-major`},
+	{"architectures with commas", `"80-real;90a"`, `§"80-real,90a"`},
+	{"architectures with spaces", `"80-real;90a"`, `§"80-real; 90a"`},
+	{"architecture in nvcc's word", `"80-real;90a"`, `§sm_90a`},
+	{"architecture with a point", `"80-real;90a"`, `§9.0`},
+	{"semicolon at the end", `"80-real;90a"`, `§"80-real;90a;"`},
+	{"architecture twice", `"80-real;90a"`, `§"80-real;90a;80-real"`},
+	{"architecture twice in two ways", `"80-real;90a"`, `§"80-real;80;90a"`},
+	{"suffix that no GPU has", `"80-real;90a"`, `§"80a"`},
+	{"family of an architecture without one", `"80-real;90a"`, `§"90f"`},
+	{"gate in nvcc's word", "gates: [90a]", "gates: [§sm_90a]"},
+	{"gate with two architectures", "gates: [90a]", "gates: [90a, §\"100a;120a\"]"},
+	{"list of architectures", `"80-real;90a"`, `§[80-real, 90a]`},
+	{"Jetson in doubt", `{architectures: "80-real;90a", env: DEMO_ARCHS}`, `{architectures: "80-real;90a", env: DEMO_ARCHS, tegra: §perhaps}`},
+
+	// Variables that are templates.
+	{"unknown field in a variable", `EXTRA: "2"`, `EXTRA: §"{{.Toolkits}}/bin"`},
+	{"template of a variable that is not closed", `EXTRA: "2"`, `EXTRA: §"{{.Toolkit/bin"`},
 
 	// Inputs.
 	{"address of a file", "https://example.org/files/model.bin", "§file:///model.bin"},

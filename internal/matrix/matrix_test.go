@@ -2,6 +2,7 @@ package matrix_test
 
 import (
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -28,21 +29,22 @@ func TestInheritance(t *testing.T) {
 }
 
 func TestInheritedListsAreTakenWhole(t *testing.T) {
-	text := edit(t, base(t), "    features: [cuda]\n", "    features: [cuda]\n    rustflags: [-O]\n    native-crates: []\n")
+	text := edit(t, base(t), "    features: [cuda]\n", "    features: [cuda]\n    rustflags: [-O]\n    native: {crates: []}\n")
 	r := row(t, parse(t, text), "linux-cuda")
 	equal(t, "a list of the target's own", r.Rustflags, []string{"-O"})
-	if r.NativeCrates == nil || len(r.NativeCrates) != 0 {
-		t.Errorf("an empty list inherits: %q", r.NativeCrates)
+	if r.Native.Crates == nil || len(r.Native.Crates) != 0 {
+		t.Errorf("an empty list inherits: %q", r.Native.Crates)
 	}
 }
 
 func TestInheritedStructuresAreTakenKeyByKey(t *testing.T) {
-	text := edit(t, base(t), "  profile: dist\n", "  profile: dist\n  cpu: {level: x86-64-v2, env: SHARED_MARCH}\n  cuda: {env: ARCHS}\n")
+	text := edit(t, base(t), "  profile: dist\n", "  profile: dist\n  cuda: {env: ARCHS}\n")
+	text = edit(t, text, "  linux:\n", "  linux:\n    cpu: {level: x86-64-v2, env: SHARED_MARCH}\n")
 	text = edit(t, text, "    cpu: {level: x86-64-v3, env: DEMO_MARCH}\n", "    cpu: {level: x86-64-v3}\n")
 	text = edit(t, text, `    cuda: {architectures: "80-real;90a", env: DEMO_ARCHS}`, `    cuda: {architectures: "80-real;90a"}`)
 	r := row(t, parse(t, text), "linux-cuda")
 	equal(t, "cpu", r.CPU, matrix.CPU{Level: "x86-64-v3", Env: "SHARED_MARCH"})
-	equal(t, "cuda", r.CUDA, matrix.CUDA{Architectures: "80-real;90a", Env: "ARCHS"})
+	equal(t, "cuda", r.CUDA, matrix.CUDA{Architectures: "80-real;90a", Env: "ARCHS", Gates: []string{"90a"}})
 }
 
 func TestTruthValues(t *testing.T) {
@@ -179,7 +181,7 @@ func TestSample(t *testing.T) {
 	equal(t, "path", f.Path, path)
 	cuda := row(t, f, "linux-x86_64-cuda13")
 	equal(t, "cpu", cuda.CPU, matrix.CPU{Level: "x86-64-v3", Env: "TINYLM_CXX_MARCH"})
-	equal(t, "crates", cuda.NativeCrates, []string{"tinylm-core"})
+	equal(t, "crates", cuda.Native.Crates, []string{"tinylm-core"})
 	equal(t, "on request", row(t, f, "linux-x86_64-cpu").IsOnRequest(), true)
 	equal(t, "time", f.Smoke.Steps.Values["selfcheck"].Timeout, 2*time.Minute)
 	asset, err := cuda.Fields("1.2.3", "v1.2.3").Expand(f.Packages.Values["tinylm"].Asset)
@@ -197,7 +199,7 @@ func equal(tb testing.TB, what string, got, want any) {
 		}
 		return
 	}
-	if got != want {
+	if !reflect.DeepEqual(got, want) {
 		tb.Errorf("%s: got %v, want %v", what, got, want)
 	}
 }

@@ -3,7 +3,6 @@ package matrix
 import (
 	"fmt"
 	"path"
-	"reflect"
 	"runtime"
 	"slices"
 	"strconv"
@@ -17,6 +16,7 @@ type Row struct {
 	Platform Platform
 
 	project Project
+	origins map[string]string
 }
 
 // Platform is where a target's programs run.
@@ -69,55 +69,6 @@ func Host() Platform {
 	return p
 }
 
-// row merges a target with the defaults.
-func (f *File) row(name string) Row {
-	t := f.Targets.Values[name]
-	inherit(reflect.ValueOf(&t).Elem(), reflect.ValueOf(f.Defaults))
-	if t.Profile == "" {
-		t.Profile = "release"
-	}
-	if t.Archive == "" {
-		t.Archive = "zip"
-	}
-	r := Row{Name: name, Target: t, project: f.Project}
-	r.Platform, _ = ParseTriple(t.Triple) // check has judged it
-	return r
-}
-
-// inherit fills what is not set in dst from src: mappings are united, lists
-// and single values are taken whole.
-func inherit(dst, src reflect.Value) {
-	for i := range dst.NumField() {
-		d, s := dst.Field(i), src.Field(i)
-		if m, ok := d.Addr().Interface().(*Map[string]); ok {
-			*m = unite(s.Interface().(Map[string]), *m)
-			continue
-		}
-		if d.Kind() == reflect.Struct {
-			inherit(d, s)
-			continue
-		}
-		if d.IsZero() {
-			d.Set(s)
-		}
-	}
-}
-
-func unite(base, over Map[string]) Map[string] {
-	var out Map[string]
-	for _, k := range base.Keys {
-		out.put(k, reflect.ValueOf(base.Values[k]))
-	}
-	for _, k := range over.Keys {
-		if _, ok := out.Values[k]; ok {
-			out.Values[k] = over.Values[k]
-			continue
-		}
-		out.put(k, reflect.ValueOf(over.Values[k]))
-	}
-	return out
-}
-
 // IsOnRequest tells whether the row is built only when named exactly.
 func (r Row) IsOnRequest() bool { return r.OnRequest != nil && *r.OnRequest }
 
@@ -164,19 +115,9 @@ func selectionError(format string, args ...any) error {
 // Select picks the rows that the patterns match; without patterns, all that
 // host can make and that are not on request.
 func (f *File) Select(patterns []string, host Platform) (Selection, error) {
-	var sel Selection
-	sel.Full = true
-	for _, p := range patterns {
-		if _, err := path.Match(p, ""); err != nil {
-			return sel, selectionError("--target %q: %v; a pattern has *, ? and [a-z]", p, err)
-		}
-		if !slices.ContainsFunc(f.Targets.Keys, func(t string) bool { return Matches([]string{p}, t) }) {
-			hint := "targets: " + strings.Join(f.Targets.Keys, ", ")
-			if near := nearest(p, f.Targets.Keys); near != "" {
-				hint = fmt.Sprintf("did you mean %q? %s", near, hint)
-			}
-			return sel, selectionError("--target %q matches no target of %s; %s", p, f.Path, hint)
-		}
+	sel := Selection{Full: true}
+	if err := f.checkPatterns(patterns); err != nil {
+		return sel, err
 	}
 	for _, r := range f.Rows() {
 		named := slices.Contains(patterns, r.Name)
@@ -185,11 +126,11 @@ func (f *File) Select(patterns []string, host Platform) (Selection, error) {
 			sel.Full = sel.Full && r.IsOnRequest()
 		case r.IsOnRequest() && !named:
 			sel.Left = append(sel.Left, Left{r.Name, "on request only: name it exactly"})
-		case r.Platform != host:
-			sel.Left = append(sel.Left, Left{r.Name, fmt.Sprintf("needs a %s host, this is %s", r.Platform, host)})
+		case !slices.Contains(r.BuildHosts(), host):
+			sel.Left = append(sel.Left, Left{r.Name, fmt.Sprintf("needs a %s host, this is %s", hostNames(r), host)})
 			sel.Full = sel.Full && r.IsOnRequest()
 		default:
-			sel.Rows = append(sel.Rows, r)
+			sel.Rows = append(sel.Rows, r.On(host))
 		}
 	}
 	if len(sel.Rows) == 0 {
@@ -200,6 +141,47 @@ func (f *File) Select(patterns []string, host Platform) (Selection, error) {
 		return sel, selectionError("no target to work on: %s", strings.Join(why, "; "))
 	}
 	return sel, nil
+}
+
+// Match returns the rows that the patterns match, whatever host can build
+// them; without patterns, all.
+func (f *File) Match(patterns []string) ([]Row, error) {
+	if err := f.checkPatterns(patterns); err != nil {
+		return nil, err
+	}
+	var rows []Row
+	for _, r := range f.Rows() {
+		if Matches(patterns, r.Name) {
+			rows = append(rows, r)
+		}
+	}
+	return rows, nil
+}
+
+// checkPatterns refuses a pattern that matches no target.
+func (f *File) checkPatterns(patterns []string) error {
+	for _, p := range patterns {
+		if _, err := path.Match(p, ""); err != nil {
+			return selectionError("--target %q: %v; a pattern has *, ? and [a-z]", p, err)
+		}
+		if !slices.ContainsFunc(f.Targets.Keys, func(t string) bool { return Matches([]string{p}, t) }) {
+			hint := "targets: " + strings.Join(f.Targets.Keys, ", ")
+			if near := nearest(p, f.Targets.Keys); near != "" {
+				hint = fmt.Sprintf("did you mean %q? %s", near, hint)
+			}
+			return selectionError("--target %q matches no target of %s; %s", p, f.Path, hint)
+		}
+	}
+	return nil
+}
+
+// hostNames lists the hosts of a row for messages.
+func hostNames(r Row) string {
+	var names []string
+	for _, p := range r.BuildHosts() {
+		names = append(names, p.String())
+	}
+	return strings.Join(names, " or ")
 }
 
 // PackagesOf returns the names of the packages that the row makes.

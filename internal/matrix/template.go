@@ -16,9 +16,12 @@ type Fields struct {
 	// Asset is the archive's name without its extension, for root.
 	Asset string
 	// Package is the unpacked package and Work an empty directory, for smoke
-	// steps; Inputs the paths of the fetched inputs by name.
-	Package, Work string
-	Inputs        map[string]string
+	// steps; Inputs are the paths of the fetched inputs by name, which lie side
+	// by side in InputDir.
+	Package, Work, InputDir string
+	// Toolkit is the directory of the CUDA toolkit, for env.
+	Toolkit string
+	Inputs  map[string]string
 }
 
 // Expand executes the template text with the fields. A field that does not

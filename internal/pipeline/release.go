@@ -4,18 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
-	"github.com/relmat/relmat/internal/build"
 	"github.com/relmat/relmat/internal/fsx"
 	"github.com/relmat/relmat/internal/gitrepo"
 	"github.com/relmat/relmat/internal/manifest"
 	"github.com/relmat/relmat/internal/matrix"
-	"github.com/relmat/relmat/internal/proc"
 	"github.com/relmat/relmat/internal/progress"
 	"github.com/relmat/relmat/internal/publish"
 	"github.com/relmat/relmat/internal/smoke"
@@ -146,8 +142,11 @@ func (s *Session) preflight(ctx context.Context, sel matrix.Selection, o Release
 		if rel.Commit, rel.CommitChecked, err = s.checkCommit(ctx, o.SkipCommitCheck, task); err != nil {
 			return "", false, err
 		}
+		if _, err := s.pins(); err != nil {
+			return "", false, err
+		}
 		for _, row := range sel.Rows {
-			env := toolchain.BuildEnv(s.Env, row, nil, "")
+			env := toolchain.FilterEnv(s.Env, row.Pass)
 			if err := toolchain.Missing(toolchain.Tools(row, env), env); err != nil {
 				return "", false, fmt.Errorf("target %s: %w", row.Name, err)
 			}
@@ -334,75 +333,4 @@ func (s *Session) smokeFile(ctx context.Context, target, path string, keep bool)
 		return res.Summary(), false, err
 	})
 	return res, err
-}
-
-// Step is a line of a dry run.
-type Step struct {
-	Target  string `json:"target,omitempty"`
-	Stage   string `json:"stage"`
-	Does    string `json:"does"`
-	Command string `json:"command,omitempty"`
-}
-
-// DryRun says what Release would do. Preflight runs for real; nothing else
-// does, and nothing is written.
-func (s *Session) DryRun(ctx context.Context, o ReleaseOptions) ([]Step, error) {
-	sel, err := s.Select(o.Targets)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.readProject(ctx); err != nil {
-		return nil, err
-	}
-	task := s.Reporter.Begin("", "preflight", s.tag)
-	if _, _, err := s.checkCommit(ctx, o.SkipCommitCheck, task); err != nil {
-		task.Failed()
-		return nil, err
-	}
-	task.Done("%s %s", s.File.Project.Name, s.version)
-	var steps []Step
-	for _, row := range sel.Rows {
-		add := func(stage, command, format string, args ...any) {
-			steps = append(steps, Step{Target: row.Name, Stage: stage, Command: command, Does: fmt.Sprintf(format, args...)})
-		}
-		if row.Toolkit != "" {
-			add("toolkit", "", "toolkit %s for %s, from the cache or fetched", row.Toolkit, row.Platform)
-		}
-		bo := s.buildOptions(row, nil, "")
-		for _, p := range bo.Programs {
-			if row.Toolkit != "" && row.Platform.OS == "linux" {
-				p.RunPath = s.runPath(row, p.Name)
-			}
-			add("build", build.CommandLine(bo, p), "program %s of package %s", p.Name, p.Package)
-		}
-		for _, name := range s.File.PackagesOf(row) {
-			p := s.File.Packages.Values[name]
-			asset, err := row.Fields(s.version, s.tag).Expand(p.Asset)
-			if err != nil {
-				return nil, err
-			}
-			add("bundle", "", "package %s of %s with the libraries that they need", name, strings.Join(p.Programs, ", "))
-			add("archive", "", "%s.%s", asset, row.Archive)
-			for _, step := range s.File.Smoke.Steps.Keys {
-				st := s.File.Smoke.Steps.Values[step]
-				if matrix.Matches(st.Targets, row.Name) && slices.Contains(p.Programs, st.Program) {
-					add("smoke", proc.Cmd{Path: st.Program, Args: st.Args}.String(), "step %s", step)
-				}
-			}
-		}
-	}
-	final := filepath.Join(o.To, s.tag)
-	does := "assets, SHA256SUMS and release.json into " + final
-	if _, err := os.Stat(final); !errors.Is(err, fs.ErrNotExist) {
-		does += ", which is there: done if it has the same files, else "
-		if o.Replace {
-			does += "replaced"
-		} else {
-			does += "refused (--replace is not given)"
-		}
-	}
-	if !sel.Full {
-		does += "; marked partial"
-	}
-	return append(steps, Step{Stage: "publish", Does: does}), nil
 }

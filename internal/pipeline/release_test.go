@@ -198,6 +198,48 @@ func TestReleaseMendsState(t *testing.T) {
 	}
 }
 
+// TestReleaseReadsPins: what the source says twice in two ways is found before
+// anything is built.
+func TestReleaseReadsPins(t *testing.T) {
+	dir := newRelease(t, `  steps: {none: {program: p, expect: {exit: 101}}}`)
+	text, err := os.ReadFile(filepath.Join(dir, "targets.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "targets.yaml"), string(text)+`
+pins: {dep: {places: [{file: a.txt, pattern: 'dep (\d+)'}, {file: b.txt, pattern: '(?m)^(\d+)$'}]}}
+`)
+	write(t, filepath.Join(dir, "a.txt"), "\ndep 1\n")
+	write(t, filepath.Join(dir, "b.txt"), "2\n")
+	rec := &recorder{}
+	_, err = release(t.Context(), t, dir, rec)
+	if err == nil || !strings.Contains(err.Error(), "pin dep: its places disagree: a.txt:2 says 1, b.txt:1 says 2; make them equal") {
+		t.Errorf("pins that disagree give %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, ".relmat", "plain", "cargo")); err == nil {
+		t.Error("something was built")
+	}
+	s := openRelease(t, dir, nil)
+	if _, err := s.Build(t.Context(), []matrix.Row{row(t, s, "plain")}); err == nil || !strings.Contains(err.Error(), "disagree") {
+		t.Errorf("a build gives %v", err)
+	}
+	write(t, filepath.Join(dir, "b.txt"), "1\n")
+	if pins, err := s.pins(); err != nil || pins["dep"] != "1" {
+		t.Errorf("pins that were made equal are %q, %v", pins, err)
+	}
+	// One run goes by one reading.
+	write(t, filepath.Join(dir, "b.txt"), "3\n")
+	if pins, err := s.pins(); err != nil || pins["dep"] != "1" {
+		t.Errorf("a second reading gives %q, %v", pins, err)
+	}
+	if res, err := release(t.Context(), t, dir, nil); err == nil {
+		t.Errorf("a release after that: %+v", res)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestDryRunOfTargetWithToolkit(t *testing.T) {
 	dir := newRelease(t, `  steps: {none: {program: p, expect: {exit: 101}}}`)
 	s := openRelease(t, dir, nil)

@@ -51,6 +51,7 @@ type Session struct {
 	workspace *build.Workspace
 	version   string
 	tag       string
+	pinned    map[string]string
 }
 
 // Open reads the matrix and finds the places of the run. It asks nothing of

@@ -331,10 +331,40 @@ func TestRunPath(t *testing.T) {
 		}
 	}
 	// A target without toolkit has no libraries to find.
-	for _, p := range s.buildOptions(row(t, s, "x"), nil, "").Programs {
+	o, err := s.buildOptions(row(t, s, "x"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range o.Programs {
 		if p.RunPath != "" {
 			t.Errorf("program %s of a target without toolkit has run path %q", p.Name, p.RunPath)
 		}
+	}
+}
+
+func TestBuildOptions(t *testing.T) {
+	s, _ := open(t, strings.Replace(minimal, "toolkit: cuda}", `toolkit: cuda, env: {TOOLS: "{{.Toolkit}}/bin", NAME: "{{.Project}} {{.Version}} {{.Tag}}"}}`, 1))
+	s.version, s.tag = "1.2.3", "v1.2.3"
+	s.Env = []string{"PATH=/bin", "GITHUB_TOKEN=secret"}
+	o, err := s.buildOptions(row(t, s, "y"), "/cu13")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"CUDA_HOME=/cu13", "CUDA_PATH=/cu13", "PATH=" + filepath.Join("/cu13", "bin") + string(filepath.ListSeparator) + "/bin",
+		"TOOLS=/cu13/bin", "NAME=p 1.2.3 v1.2.3", "CARGO_TARGET_DIR=" + s.targetDir(row(t, s, "y"), "cargo"),
+	} {
+		if !slices.Contains(o.Env, want) {
+			t.Errorf("the environment lacks %s: %q", want, o.Env)
+		}
+	}
+	if slices.ContainsFunc(o.Env, func(kv string) bool { return strings.Contains(kv, "secret") }) {
+		t.Errorf("the build sees a secret: %q", o.Env)
+	}
+
+	s, _ = open(t, strings.Replace(minimal, "toolkit: cuda}", `toolkit: cuda, env: {TOOLS: "{{if .Toolkit}}{{.Inputs.none}}{{end}}"}}`, 1))
+	if _, err := s.buildOptions(row(t, s, "y"), "/cu13"); err == nil || !strings.HasPrefix(err.Error(), s.File.Path+": target y: env.TOOLS: template ") {
+		t.Errorf("a template that fails gives %v", err)
 	}
 }
 

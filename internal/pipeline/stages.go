@@ -66,32 +66,73 @@ func (s *Session) build(ctx context.Context, row matrix.Row) (*built, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := s.buildOptions(row, tk, digest)
+	pins, err := s.pins()
+	if err != nil {
+		return nil, err
+	}
+	home := ""
+	if tk != nil {
+		home = tk.Home()
+	}
+	o, err := s.buildOptions(row, home)
+	if err != nil {
+		return nil, err
+	}
+	o.Toolkit, o.Pins = digest, pins
 	var res *build.Result
 	err = s.stage(ctx, row.Name, "build", strings.Join(s.File.ProgramsOf(row), ", "), func(task *progress.Task) (string, bool, error) {
 		o.Task = task
-		var err error
-		res, err = build.Run(ctx, o)
-		return fmt.Sprintf("%d programs", len(o.Programs)), false, err
+		cache, env, err := toolchain.UseCompilerCache(ctx, row, s.Env, o.Env, o.TargetDir, task.Note)
+		if err != nil {
+			return "", false, err
+		}
+		o.Env = env
+		if res, err = build.Run(ctx, o); err != nil {
+			return "", false, err
+		}
+		return fmt.Sprintf("%d programs%s", len(o.Programs), cache.HitRate(ctx)), false, nil
 	})
 	return &built{res, tk}, err
 }
 
-func (s *Session) buildOptions(row matrix.Row, tk *toolkit.Toolkit, digest string) build.Options {
+// buildOptions says how the row is built with the toolkit at home, if it has
+// one.
+func (s *Session) buildOptions(row matrix.Row, home string) (build.Options, error) {
 	targetDir := s.targetDir(row, "cargo")
+	vars, err := toolchain.Variables(row, row.Fields(s.version, s.tag), home, targetDir)
+	if err != nil {
+		return build.Options{}, fmt.Errorf("%s: target %s: %w", s.File.Path, row.Name, err)
+	}
 	o := build.Options{
-		Row: row, Source: s.Source, TargetDir: targetDir, Toolkit: digest,
-		Env: toolchain.BuildEnv(s.Env, row, tk, targetDir),
+		Row: row, Source: s.Source, TargetDir: targetDir, Env: toolchain.BuildEnv(s.Env, row, vars),
 		Log: s.targetDir(row, "logs", "build.log"), Secrets: s.Secrets,
 	}
 	for _, name := range s.File.ProgramsOf(row) {
-		p := build.Program{Name: name, Package: s.File.Programs.Values[name].Package, Bin: s.File.BinName(name)}
-		if tk != nil && row.Platform.OS == "linux" {
-			p.RunPath = s.runPath(row, name)
-		}
-		o.Programs = append(o.Programs, p)
+		o.Programs = append(o.Programs, s.program(row, name))
 	}
-	return o
+	return o, nil
+}
+
+// program says how a program of the row is built.
+func (s *Session) program(row matrix.Row, name string) build.Program {
+	p := build.Program{Name: name, Package: s.File.Programs.Values[name].Package, Bin: s.File.BinName(name)}
+	if row.Toolkit != "" && row.Platform.OS == "linux" {
+		p.RunPath = s.runPath(row, name)
+	}
+	return p
+}
+
+// pins reads the source's pins, once.
+func (s *Session) pins() (map[string]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pinned == nil {
+		var err error
+		if s.pinned, err = s.File.ReadPins(s.Source); err != nil {
+			return nil, err
+		}
+	}
+	return s.pinned, nil
 }
 
 // runPath joins the run paths of every package that holds the program.
@@ -143,20 +184,9 @@ func (s *Session) bundle(ctx context.Context, row matrix.Row, b *built) ([]Bundl
 // archive packs a bundle into its asset.
 func (s *Session) archive(ctx context.Context, row matrix.Row, b Bundle) (manifest.Asset, string, error) {
 	p := s.File.Packages.Values[b.Package]
-	fields := row.Fields(s.version, s.tag)
-	stem, err := fields.Expand(p.Asset)
+	stem, prefix, err := packageNames(p, row.Fields(s.version, s.tag))
 	if err != nil {
-		return manifest.Asset{}, "", err
-	}
-	prefix := stem
-	if p.Root != nil {
-		fields.Asset = stem
-		if prefix, err = fields.Expand(*p.Root); err != nil {
-			return manifest.Asset{}, "", err
-		}
-		if prefix != "" && !filepath.IsLocal(prefix) {
-			return manifest.Asset{}, "", fmt.Errorf("package %s: root %q leaves the archive", b.Package, prefix)
-		}
+		return manifest.Asset{}, "", fmt.Errorf("%s: package %s: %w", s.File.Path, b.Package, err)
 	}
 	name := stem + "." + row.Archive
 	key := keyOf("archive", archiveVersion, b.Key, row.Archive, prefix, name)

@@ -6,54 +6,62 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"strconv"
 	"syscall"
 	"time"
 )
 
 func sameKey(a, b string) bool { return a == b }
 
-// ownGroup puts the child and what it starts into a process group of their
-// own, which is asked to end with the context.
-func ownGroup(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+// group is a process group for a child and what it starts. A shell leads it
+// that waits for the end of its input: it sees relmat's end, however that
+// comes, on every Unix, and then kills the group, so that nothing goes on
+// writing where the next run will work. It is there before the child is.
+type group struct {
+	leader *exec.Cmd
+	input  *os.File
 }
 
-// guard ends the child's group when relmat is killed without a chance to do so
-// itself: what goes on writing would meet the next run. The shell that waits
-// for the end of its input sees relmat's end, however it comes, on every Unix.
-// dismiss is called when the child has ended; what it left behind on purpose,
-// such as a compiler cache's server, then lives on.
-func guard(child *os.Process) (dismiss func(), err error) {
+func newGroup() (*group, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	sh := exec.Command("/bin/sh", "-c", "read _; kill -s KILL -- -"+strconv.Itoa(child.Pid))
+	defer r.Close()
+	sh := exec.Command("/bin/sh", "-c", `trap "" HUP INT TERM; read _; kill -s KILL 0`)
 	sh.Stdin = r
-	// Not in the terminal's foreground group: Ctrl-C is not for it.
+	// A group of its own: the terminal's Ctrl-C is for relmat alone.
 	sh.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	err = sh.Start()
-	_ = r.Close()
-	if err != nil {
+	if err := sh.Start(); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
-	return func() {
-		_ = sh.Process.Kill()
-		_ = sh.Wait()
-		_ = w.Close()
-	}, nil
+	return &group{sh, w}, nil
 }
 
-// endGroup gives what is left of a cancelled child's group the time until
-// deadline to end, then kills it.
-func endGroup(child *os.Process, deadline time.Time) {
+// add makes cmd a member, which is asked to end, with all others, when its
+// context does.
+func (g *group) add(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: g.leader.Process.Pid}
+	cmd.Cancel = func() error { return g.signal(syscall.SIGTERM) }
+}
+
+func (g *group) signal(s syscall.Signal) error { return syscall.Kill(-g.leader.Process.Pid, s) }
+
+// dismiss ends the leader alone, when the child has ended: what it left behind
+// on purpose, such as a compiler cache's server, lives on.
+func (g *group) dismiss() {
+	_ = g.leader.Process.Kill()
+	_ = g.leader.Wait()
+	_ = g.input.Close()
+}
+
+// end gives what is left of a dismissed group the time until deadline to end,
+// then kills it.
+func (g *group) end(deadline time.Time) {
 	for time.Now().Before(deadline) {
-		if errors.Is(syscall.Kill(-child.Pid, 0), syscall.ESRCH) {
+		if errors.Is(g.signal(0), syscall.ESRCH) {
 			return
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	_ = syscall.Kill(-child.Pid, syscall.SIGKILL)
+	_ = g.signal(syscall.SIGKILL)
 }

@@ -1,7 +1,6 @@
 package proc
 
 import (
-	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -11,17 +10,22 @@ import (
 
 func sameKey(a, b string) bool { return strings.EqualFold(a, b) }
 
-// ownGroup keeps the console's Ctrl-C from reaching the child twice; taskkill
-// ends the child with everything it started.
-func ownGroup(cmd *exec.Cmd) {
+// group has no leader here yet: the children of a killed relmat live on, as
+// docs/limits.md says.
+type group struct{}
+
+func newGroup() (*group, error) { return &group{}, nil }
+
+// add keeps the console's Ctrl-C from reaching the child twice; taskkill ends
+// the child with everything it started.
+func (*group) add(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
 	cmd.Cancel = func() error {
 		return exec.Command("taskkill", "/T", "/F", "/PID", strconv.Itoa(cmd.Process.Pid)).Run()
 	}
 }
 
-// guard has no counterpart of the Unix one yet; docs/limits.md says so.
-func guard(*os.Process) (dismiss func(), err error) { return func() {}, nil }
+func (*group) dismiss() {}
 
-// endGroup has nothing left to do: taskkill ends the whole tree.
-func endGroup(*os.Process, time.Time) {}
+// end has nothing left to do: taskkill ended the whole tree.
+func (*group) end(time.Time) {}

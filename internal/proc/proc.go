@@ -112,7 +112,6 @@ func (c Cmd) Run(ctx context.Context) error {
 		cmd.Env = []string{} // nil would mean this process's environment
 	}
 	cmd.WaitDelay = grace
-	ownGroup(cmd)
 	stdout := &lineWriter{sink: sink, emit: c.Stdout}
 	stderr := &lineWriter{sink: sink, emit: c.Stderr, remember: true}
 	if c.Stdout == nil {
@@ -137,20 +136,17 @@ func (c Cmd) Run(ctx context.Context) error {
 	return fail(-1, err)
 }
 
-// run is cmd.Run with the child's whole group under guard.
+// run is cmd.Run with the child in a group of its own.
 func run(ctx context.Context, cmd *exec.Cmd) error {
-	if err := cmd.Start(); err != nil {
+	g, err := newGroup()
+	if err != nil {
 		return err
 	}
-	dismiss, err := guard(cmd.Process)
-	if err != nil {
-		_ = cmd.Cancel()
-		return errors.Join(err, cmd.Wait())
-	}
-	defer dismiss()
-	err = cmd.Wait()
+	g.add(cmd)
+	err = cmd.Run()
+	g.dismiss()
 	if ctx.Err() != nil {
-		endGroup(cmd.Process, time.Now().Add(grace))
+		g.end(time.Now().Add(grace))
 	}
 	return err
 }

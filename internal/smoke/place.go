@@ -48,7 +48,7 @@ func tryPlace() (p place, err error) {
 	if err == nil && !ok {
 		return place{}, errSwept
 	}
-	for _, d := range []string{"package", "work", "home", "tmp"} {
+	for _, d := range []string{"package", "inputs", "work", "home", "tmp"} {
 		if err == nil {
 			err = os.Mkdir(filepath.Join(dir, d), 0o755)
 		}

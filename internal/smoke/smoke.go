@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/relmat/relmat/internal/archive"
+	"github.com/relmat/relmat/internal/fsx"
 	"github.com/relmat/relmat/internal/manifest"
 	"github.com/relmat/relmat/internal/matrix"
 	"github.com/relmat/relmat/internal/proc"
@@ -105,7 +106,10 @@ func Run(ctx context.Context, o Options) (res manifest.SmokeResult, err error) {
 		return res, fmt.Errorf("%s is for %s and cannot run on this host, which is %s", o.Archive, row.Platform, matrix.Host())
 	}
 	fields := row.Fields(m.Version, o.Tag)
-	fields.Package, fields.Work, fields.Inputs = root, at.path("work"), o.Inputs
+	fields.Package, fields.Work, fields.InputDir = root, at.path("work"), at.path("inputs")
+	if fields.Inputs, err = placeInputs(o.Inputs, fields.InputDir); err != nil {
+		return res, err
+	}
 	t := tester{o: o, root: root, manifest: m, fields: fields, env: scrubbedEnv(at.dir), values: map[string]map[string]string{}}
 	res = manifest.SmokeResult{Package: m.Package, Target: m.Target, Device: o.Device}
 	for _, name := range o.File.Smoke.Steps.Keys {
@@ -131,6 +135,19 @@ func Run(ctx context.Context, o Options) (res manifest.SmokeResult, err error) {
 		return res, fmt.Errorf("%s: no step of the smoke test was run; nothing is proven; give smoke.steps for the programs of package %s", o.Archive, m.Package)
 	}
 	return res, nil
+}
+
+// placeInputs puts the inputs side by side in dir: a model is a directory of
+// files to those who read it.
+func placeInputs(inputs map[string]string, dir string) (map[string]string, error) {
+	placed := map[string]string{}
+	for name, path := range inputs {
+		placed[name] = filepath.Join(dir, filepath.Base(path))
+		if err := fsx.LinkOrCopy(path, placed[name]); err != nil {
+			return nil, err
+		}
+	}
+	return placed, nil
 }
 
 func show(values map[string]string) string {

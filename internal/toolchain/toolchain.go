@@ -15,7 +15,6 @@ import (
 
 	"github.com/relmat/relmat/internal/matrix"
 	"github.com/relmat/relmat/internal/proc"
-	"github.com/relmat/relmat/internal/toolkit"
 )
 
 // hostVariables pass from the host to a build: what finds programs, the user's
@@ -55,25 +54,31 @@ func allowed(list []string, name string) bool {
 	})
 }
 
-// BuildEnv composes the environment of the target's build. host is the
-// environment of this process; tk may be nil.
-func BuildEnv(host []string, row matrix.Row, tk *toolkit.Toolkit, targetDir string) []string {
-	env := FilterEnv(host, row.Pass)
-	set := func(key, value string) { env = append(env, key+"="+value) }
-	if tk != nil {
-		set("CUDA_HOME", tk.Home())
-		set("CUDA_PATH", tk.Home())
-		// A build that looks for nvcc in PATH must find the pinned one.
-		set("PATH", filepath.Join(tk.Home(), "bin")+string(filepath.ListSeparator)+proc.Getenv(env, "PATH"))
+// Variable is a variable that relmat sets for a build.
+type Variable struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Variables are what relmat sets for the target's build, in the order in which
+// later ones may speak of earlier ones. home is the toolkit's directory, empty
+// for none; fields are those of the row's templates. PATH is not among them.
+func Variables(row matrix.Row, fields matrix.Fields, home, targetDir string) ([]Variable, error) {
+	var vars []Variable
+	set := func(name, value string) { vars = append(vars, Variable{name, value}) }
+	if home != "" {
+		set("CUDA_HOME", home)
+		set("CUDA_PATH", home)
 	}
 	if row.CUDA.Architectures != "" {
 		set(row.CUDA.Env, row.CUDA.Architectures)
 	}
 	flags := slices.Clone(row.Rustflags)
-	if row.CPU.Level != "" {
-		flags = append(flags, "-C", "target-cpu="+row.CPU.Level)
+	if level, ok := matrix.CPULevelOf(row.CPU.Level); ok {
+		// One word: most targets then need no separator in the variable.
+		flags = append(flags, "-Ctarget-cpu="+level.Rust)
 		if row.CPU.Env != "" {
-			set(row.CPU.Env, row.CPU.Level)
+			set(row.CPU.Env, level.March)
 		}
 	}
 	// Set even when empty: it outweighs the flags of Cargo's configuration
@@ -81,8 +86,30 @@ func BuildEnv(host []string, row matrix.Row, tk *toolkit.Toolkit, targetDir stri
 	set("CARGO_ENCODED_RUSTFLAGS", strings.Join(flags, "\x1f"))
 	set("CARGO_TARGET_DIR", targetDir)
 	set("CARGO_TERM_COLOR", "never")
+	fields.Toolkit = home
 	for _, k := range row.Env.Keys {
-		set(k, row.Env.Values[k])
+		value, err := fields.Expand(row.Env.Values[k])
+		if err != nil {
+			return nil, fmt.Errorf("env.%s: %w", k, err)
+		}
+		set(k, value)
+	}
+	return vars, nil
+}
+
+// ToolkitPath is what of a toolkit comes first in the build's PATH: a build that
+// looks for nvcc there must find the pinned one.
+func ToolkitPath(home string) string { return filepath.Join(home, "bin") }
+
+// BuildEnv composes the environment of the target's build out of that of this
+// process and the variables that relmat sets.
+func BuildEnv(host []string, row matrix.Row, vars []Variable) []string {
+	env := FilterEnv(host, row.Pass)
+	for _, v := range vars {
+		if v.Name == "CUDA_HOME" {
+			env = append(env, "PATH="+ToolkitPath(v.Value)+string(filepath.ListSeparator)+proc.Getenv(env, "PATH"))
+		}
+		env = append(env, v.Name+"="+v.Value)
 	}
 	return env
 }
@@ -97,7 +124,7 @@ type Tool struct {
 // Tools lists what the build of the target calls.
 func Tools(row matrix.Row, env []string) []Tool {
 	tools := []Tool{{"cargo", "rustup.rs"}}
-	if len(row.NativeCrates) > 0 {
+	if len(row.Native.Crates) > 0 {
 		tools = append(
 			tools,
 			Tool{"cmake", "Debian: cmake; macOS: brew install cmake"},

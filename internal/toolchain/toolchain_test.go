@@ -1,8 +1,6 @@
 package toolchain_test
 
 import (
-	"context"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,9 +8,7 @@ import (
 	"testing"
 
 	"github.com/relmat/relmat/internal/matrix"
-	"github.com/relmat/relmat/internal/progress"
 	"github.com/relmat/relmat/internal/toolchain"
-	"github.com/relmat/relmat/internal/toolkit"
 )
 
 func TestFilterEnv(t *testing.T) {
@@ -78,7 +74,7 @@ func TestBuildEnv(t *testing.T) {
     env: {A: "1 2", HOME: /other}
     pass: [NEEDED_KEY]`, map[string]string{
 			"PATH": "/bin", "HOME": "/other", "A": "1 2", "MARCH": "x86-64-v3", "NEEDED_KEY": "k",
-			"CARGO_ENCODED_RUSTFLAGS": "-C\x1flink-arg=-Wl,-z,now\x1f-C\x1ftarget-cpu=x86-64-v3",
+			"CARGO_ENCODED_RUSTFLAGS": "-C\x1flink-arg=-Wl,-z,now\x1f-Ctarget-cpu=x86-64-v3",
 			"CARGO_TARGET_DIR":        "/t", "CARGO_TERM_COLOR": "never",
 		}},
 		{"architectures", `    cuda: {architectures: "80-real;90a", env: ARCHS}`, map[string]string{
@@ -88,7 +84,7 @@ func TestBuildEnv(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r := row(t, tt.target)
-			got := lastOf(toolchain.BuildEnv(host, r, nil, "/t"))
+			got := lastOf(buildEnv(t, host, r, ""))
 			if len(got) != len(tt.want) {
 				t.Errorf("got %d variables, want %d: %q", len(got), len(tt.want), got)
 			}
@@ -98,7 +94,7 @@ func TestBuildEnv(t *testing.T) {
 				}
 			}
 			// The row must not be changed: it serves later builds too.
-			if again := lastOf(toolchain.BuildEnv(host, r, nil, "/t")); again["CARGO_ENCODED_RUSTFLAGS"] != got["CARGO_ENCODED_RUSTFLAGS"] {
+			if again := lastOf(buildEnv(t, host, r, "")); again["CARGO_ENCODED_RUSTFLAGS"] != got["CARGO_ENCODED_RUSTFLAGS"] {
 				t.Errorf("a second call gives other flags: %q", again["CARGO_ENCODED_RUSTFLAGS"])
 			}
 		})
@@ -106,49 +102,81 @@ func TestBuildEnv(t *testing.T) {
 }
 
 func TestBuildEnvToolkit(t *testing.T) {
-	tk := laidOut(t)
-	got := lastOf(toolchain.BuildEnv([]string{"PATH=/usr/bin", "CUDA_HOME=/usr/local/cuda"}, row(t, ""), tk, "/t"))
-	if filepath.Base(got["CUDA_HOME"]) != "cu13" || got["CUDA_PATH"] != got["CUDA_HOME"] {
-		t.Errorf("CUDA_HOME = %q, CUDA_PATH = %q, want both to end in nvidia/cu13", got["CUDA_HOME"], got["CUDA_PATH"])
-	}
-	if want := filepath.Join(got["CUDA_HOME"], "bin") + ":/usr/bin"; got["PATH"] != want {
-		t.Errorf("PATH = %q, want the toolkit's nvcc first: %q", got["PATH"], want)
+	home := filepath.Join("/cache", "nvidia", "cu13")
+	host := []string{"PATH=/usr/bin", "CUDA_HOME=/usr/local/cuda", "CUDA_PATH=/usr/local/cuda"}
+	got := lastOf(buildEnv(t, host, row(t, `    env: {CC: "{{.Toolkit}}/bin/cc"}`), home))
+	for name, want := range map[string]string{
+		"CUDA_HOME": home, "CUDA_PATH": home, "CC": home + "/bin/cc",
+		// A build that looks for nvcc must find the toolkit's first.
+		"PATH": filepath.Join(home, "bin") + string(filepath.ListSeparator) + "/usr/bin",
+	} {
+		if got[name] != want {
+			t.Errorf("%s = %q, want %q", name, got[name], want)
+		}
 	}
 }
 
-// laidOut opens a toolkit of one file that lies finished in a cache, so no pip
-// is asked for.
-func laidOut(t *testing.T) *toolkit.Toolkit {
+// buildEnv composes the environment as the pipeline does.
+func buildEnv(t *testing.T, host []string, r matrix.Row, home string) []string {
 	t.Helper()
-	cache := t.TempDir()
-	wheels := []toolkit.Wheel{{Name: "nvidia-cuda-nvcc", Version: "13.0.1", File: "nvidia_cuda_nvcc-13.0.1-py3-none-linux_x86_64.whl", SHA256: strings.Repeat("a", 64), Size: 1}}
-	dir := filepath.Join(cache, "toolkits", "cuda-linux-x86_64-"+toolkit.Digest(wheels)[:16])
-	data, err := json.Marshal(map[string]any{
-		"layout": 1,
-		"files":  map[string]any{"nvidia/cu13/bin/nvcc": map[string]any{"size": 4, "sha256": strings.Repeat("b", 64), "dist": "nvidia-cuda-nvcc"}},
-	})
+	vars, err := toolchain.Variables(r, r.Fields("1.0.0", "v1.0.0"), home, "/t")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"toolkit.json": string(data), "nvidia/cu13/bin/nvcc": "nvcc"} {
-		p := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
-			t.Fatal(err)
+	return toolchain.BuildEnv(host, r, vars)
+}
+
+// TestVariables has the order and the words of all that relmat sets.
+func TestVariables(t *testing.T) {
+	r := row(t, `    rustflags: [-g]
+    cpu: {level: x86-64-v3, env: MARCH}
+    cuda: {architectures: "80-real;90a", env: ARCHS}
+    env: {TOOLS: "{{.Toolkit}}/bin", NAME: "{{.Project}}-{{.Version}}-{{.Target}}{{.Exe}}", PLAIN: "$HOME {x}"}`)
+	vars, err := toolchain.Variables(r, r.Fields("1.2.3", "v1.2.3"), "/cu13", "/t")
+	want := []toolchain.Variable{
+		{Name: "CUDA_HOME", Value: "/cu13"},
+		{Name: "CUDA_PATH", Value: "/cu13"},
+		{Name: "ARCHS", Value: "80-real;90a"},
+		{Name: "MARCH", Value: "x86-64-v3"},
+		{Name: "CARGO_ENCODED_RUSTFLAGS", Value: "-g\x1f-Ctarget-cpu=x86-64-v3"},
+		{Name: "CARGO_TARGET_DIR", Value: "/t"},
+		{Name: "CARGO_TERM_COLOR", Value: "never"},
+		{Name: "TOOLS", Value: "/cu13/bin"},
+		{Name: "NAME", Value: "p-1.2.3-x"},
+		{Name: "PLAIN", Value: "$HOME {x}"},
+	}
+	if err != nil || !slices.Equal(vars, want) {
+		t.Errorf("the variables are %q, %v, want %q", vars, err, want)
+	}
+}
+
+// TestCPUWords has rustc's and the C++ compiler's word come from one level.
+func TestCPUWords(t *testing.T) {
+	for _, l := range matrix.CPULevels() {
+		r := matrix.Row{}
+		r.CPU = matrix.CPU{Level: l.Name, Env: "MARCH"}
+		vars, err := toolchain.Variables(r, matrix.Fields{}, "", "")
+		if err != nil || vars[0] != (toolchain.Variable{Name: "MARCH", Value: l.March}) || vars[1].Value != "-Ctarget-cpu="+l.Rust {
+			t.Errorf("%s gives %q, %v", l.Name, vars, err)
 		}
-		if err := os.WriteFile(p, []byte(text), 0o755); err != nil {
-			t.Fatal(err)
+		// A build whose C++ reads no variable has rustc's word alone.
+		r.CPU.Env = ""
+		if vars, err = toolchain.Variables(r, matrix.Fields{}, "", ""); err != nil || vars[0].Value != "-Ctarget-cpu="+l.Rust {
+			t.Errorf("%s without a variable gives %q, %v", l.Name, vars, err)
 		}
 	}
-	f := toolkit.Fetcher{Cache: cache, Pip: func(context.Context) (toolkit.Pip, error) {
-		t.Fatal("the toolkit is there, pip must not be asked for")
-		return toolkit.Pip{}, nil
-	}}
-	lock := &toolkit.Lock{Platforms: map[string][]toolkit.Wheel{"linux-x86_64": wheels}}
-	tk, _, err := f.Ensure(t.Context(), "cuda", lock, "linux-x86_64", (*progress.Reporter)(nil).Begin("", "", ""))
-	if err != nil {
-		t.Fatal(err)
+}
+
+func TestVariablesError(t *testing.T) {
+	// Only with a toolkit is the wrong half of the template looked at.
+	r := row(t, `    env: {GOOD: "1", TOOLS: "{{if .Toolkit}}{{.Inputs.none}}{{end}}"}`)
+	vars, err := toolchain.Variables(r, matrix.Fields{}, "/cu13", "/t")
+	if err == nil || vars != nil || !strings.HasPrefix(err.Error(), "env.TOOLS: template ") {
+		t.Errorf("got %q, %v", vars, err)
 	}
-	return tk
+	if _, err := toolchain.Variables(r, matrix.Fields{}, "", "/t"); err != nil {
+		t.Errorf("without a toolkit: %v", err)
+	}
 }
 
 func TestTools(t *testing.T) {
@@ -165,10 +193,10 @@ func TestTools(t *testing.T) {
 	if got := names(""); got != "cargo" {
 		t.Errorf("a build without native crates needs %q", got)
 	}
-	if got := names("    native-crates: [n]"); got != "cargo cmake ninja c++" {
+	if got := names("    native: {crates: [n]}"); got != "cargo cmake ninja c++" {
 		t.Errorf("a native build needs %q", got)
 	}
-	if got := names("    native-crates: [n]", "CXX=clang++-19"); got != "cargo cmake ninja clang++-19" {
+	if got := names("    native: {crates: [n]}", "CXX=clang++-19"); got != "cargo cmake ninja clang++-19" {
 		t.Errorf("a native build with CXX needs %q", got)
 	}
 }
@@ -188,7 +216,7 @@ func TestMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := []string{"PATH=" + dir}
-	tools := toolchain.Tools(row(t, "    native-crates: [n]"), env)
+	tools := toolchain.Tools(row(t, "    native: {crates: [n]}"), env)
 	if err := toolchain.Missing(tools[:1], env); err != nil {
 		t.Errorf("cargo is there, got %v", err)
 	}

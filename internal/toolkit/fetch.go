@@ -112,8 +112,7 @@ func (f Fetcher) Ensure(ctx context.Context, name string, lock *Lock, platform s
 	if len(wheels) == 0 {
 		return nil, false, fmt.Errorf("the lock of toolkit %s has no wheels for %s; run `relmat toolkit lock %s --platform %s`", name, platform, name, platform)
 	}
-	digest := Digest(wheels)
-	dir := filepath.Join(f.Cache, "toolkits", fmt.Sprintf("%s-%s-%s", name, platform, digest[:16]))
+	dir := f.dir(name, platform, Digest(wheels))
 	if tk, err := open(dir, platform); err == nil && !f.Force {
 		return tk, false, nil
 	}
@@ -198,13 +197,7 @@ func (f Fetcher) checkSpace(wheels []Wheel) error {
 	if err := os.MkdirAll(f.Cache, 0o755); err != nil {
 		return err
 	}
-	var need int64 = spare
-	for _, w := range wheels {
-		need += w.Unpacked
-		if _, err := os.Stat(filepath.Join(f.wheelDir(), w.SHA256[:16]+"-"+w.File)); err != nil {
-			need += w.Size
-		}
-	}
+	need := f.Need(wheels)
 	free, err := fsx.FreeSpace(f.Cache)
 	if err != nil {
 		return err

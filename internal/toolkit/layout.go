@@ -112,6 +112,7 @@ func (t *Toolkit) Licenses(dist string) []string {
 var (
 	homeDir    = regexp.MustCompile(`^nvidia/(cu[0-9]+)/`)
 	libraryDir = regexp.MustCompile(`^nvidia/[a-z0-9_]+/(lib|bin)/(x86_64/)?$`)
+	apartFile  = regexp.MustCompile(`^nvidia/[a-z0-9_]+/(lib|include)/([^/]+)$`)
 	soVersion  = regexp.MustCompile(`^(.+\.so)\.[0-9.]+$`)
 )
 
@@ -249,9 +250,41 @@ func finishLinux(ctx context.Context, dir, platform string, x *index, task *prog
 			return err
 		}
 	}
+	if err := gather(dir, x); err != nil {
+		return err
+	}
 	if note := stubDriver(ctx, home, platform); note != "" {
 		task.Warn("%s", note)
 		x.Notes = append(x.Notes, note)
+	}
+	return nil
+}
+
+// gather links the libraries and headers of wheels that have a directory of
+// their own, as cuDNN's, into the toolkit's: builds look in one place.
+func gather(dir string, x *index) error {
+	for rel := range x.Files {
+		m := apartFile.FindStringSubmatch(rel)
+		if m == nil || strings.HasPrefix(rel, x.home()+"/") {
+			continue
+		}
+		names := []string{m[2]}
+		if so := soVersion.FindStringSubmatch(m[2]); so != nil && m[1] == "lib" {
+			names = append(names, so[1])
+		}
+		for _, name := range names {
+			link := filepath.Join(dir, filepath.FromSlash(x.home()), m[1], name)
+			if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+				return err
+			}
+			target, err := filepath.Rel(filepath.Dir(link), filepath.Join(dir, filepath.FromSlash(rel)))
+			if err != nil {
+				return err
+			}
+			if err := linkNew(target, link); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	}
 	relmatBin = filepath.Join(dir, "relmat")
 	code := 1
-	if out, err := exec.Command("go", "build", "-race", "-o", relmatBin, "../../cmd/relmat").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", relmatBin, "../../cmd/relmat").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building relmat: %v\n%s", err, out)
 	} else {
 		code = m.Run()

@@ -308,34 +308,6 @@ mod tests {
         }
     }
 
-    /// How `SEED` was found: `cargo test --release -- --ignored --nocapture`.
-    #[test]
-    #[ignore = "a search, not a check"]
-    fn search_for_a_seed() {
-        let mut found = MARGIN / 2.0;
-        for seed in 1..20000 {
-            let mut engine = engine(seed);
-            let mut least = f32::INFINITY;
-            // Most seeds fail within a few tokens.
-            if generate(&mut engine, SMOKE_PROMPT, 6).margin <= found {
-                continue;
-            }
-            for (prompt, count) in PROMPTS {
-                let generation = generate(&mut engine, prompt, count);
-                least = least.min(generation.margin);
-                if least <= found || variety(&generation) < VARIETY.min(count / 2) {
-                    least = 0.0;
-                    break;
-                }
-            }
-            if least > found {
-                found = least;
-                let text = generate(&mut engine, SMOKE_PROMPT, 32).text;
-                println!("seed {seed}: {least:.4} {text:?}");
-            }
-        }
-    }
-
     #[test]
     fn what_was_read_before_matters() {
         let mut engine = engine(SEED);

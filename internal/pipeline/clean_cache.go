@@ -1,0 +1,135 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/relmat/relmat/internal/fsx"
+	"github.com/relmat/relmat/internal/toolkit"
+)
+
+// What a toolkit's directory and a wheel are called in the cache.
+var (
+	toolkitDir = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*-(linux|macos|windows)-(x86_64|aarch64)-[0-9a-f]{16}$`)
+	wheelName  = regexp.MustCompile(`^[0-9a-f]{16}-[^/]+\.whl$`)
+)
+
+// namedInLocks are the names in the cache of what the lock files of the matrix
+// name, for every platform.
+func (s *Session) namedInLocks() (map[string]bool, error) {
+	named := map[string]bool{}
+	for _, name := range s.File.Toolkits.Keys {
+		file := s.lockPath(name)
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			s.Reporter.Note("toolkit %s has no lock file %s, which would name what to keep", name, file)
+			continue
+		}
+		lock, err := toolkit.ReadLock(file)
+		if err != nil {
+			return nil, fmt.Errorf("finding out which toolkits to keep: %w", err)
+		}
+		for platform, wheels := range lock.Platforms {
+			named[fmt.Sprintf("%s-%s-%s", name, platform, toolkit.Digest(wheels)[:16])] = true
+			for _, w := range wheels {
+				named[w.SHA256[:16]+"-"+w.File] = true
+			}
+		}
+	}
+	return named, nil
+}
+
+// cache removes toolkits and wheels that are not named, and what dead runs left
+// half beside them.
+func (c *cleaner) cache(ctx context.Context, named map[string]bool) error {
+	if err := c.cached(ctx, "toolkits", func(name string) error {
+		dir, unfinished := strings.CutPrefix(name, ".")
+		if unfinished && fsx.IsPartial(name) {
+			dir, _, _ = strings.Cut(dir, ".partial-")
+		}
+		if !toolkitDir.MatchString(dir) {
+			return nil
+		}
+		unlock, free, err := c.lock(ctx, "locks/"+dir+".lock")
+		if err != nil {
+			return err
+		}
+		if free {
+			defer unlock()
+		}
+		return c.unnamed(CleanToolkit, "toolkits/"+name, named[name], free)
+	}); err != nil {
+		return err
+	}
+	if !c.isDir("wheels") {
+		return nil
+	}
+	unlock, free, err := c.lock(ctx, "locks/wheels.lock")
+	if err != nil {
+		return err
+	}
+	if free {
+		defer unlock()
+	}
+	return c.cached(ctx, "wheels", func(name string) error {
+		if !fsx.IsPartial(name) && !wheelName.MatchString(name) {
+			return nil
+		}
+		return c.unnamed(CleanWheel, "wheels/"+name, named[name], free)
+	})
+}
+
+// cached hands on the names in a directory of the cache, links aside.
+func (c *cleaner) cached(ctx context.Context, dir string, each func(name string) error) error {
+	if !c.isDir(dir) {
+		if info, err := c.root.Lstat(dir); err == nil {
+			return c.other(dir, fs.FileInfoToDirEntry(info))
+		}
+		return nil
+	}
+	entries, err := fs.ReadDir(c.root.FS(), dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if e.Type()&fs.ModeSymlink != 0 {
+			continue
+		}
+		if err := each(e.Name()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unnamed removes a thing of the cache that nothing names, if its lock is free.
+func (c *cleaner) unnamed(kind CleanKind, name string, named, free bool) error {
+	item := CleanItem{Kind: kind, Name: name, Action: CleanKept, Reason: "no lock file of the matrix names it"}
+	if fsx.IsPartial(name) {
+		item.Kind, item.Reason = CleanPartial, "a run that ended left it half"
+	}
+	var err error
+	if item.Size, item.Used, err = c.measure(name); err != nil {
+		return err
+	}
+	switch {
+	case !free:
+		c.s.Reporter.Note("another relmat is at work with %s; it is left out", name)
+		item.Action, item.Reason = CleanInUse, "another relmat is at work with it"
+	case named:
+		item.Reason = ""
+	case item.Kind != CleanPartial && c.OlderThan > 0 && !c.old(item.Used):
+		item.Reason += ", but it is younger than " + c.OlderThan.String()
+	default:
+		return c.remove(item, func() error { return c.root.RemoveAll(name) })
+	}
+	c.add(item)
+	return nil
+}

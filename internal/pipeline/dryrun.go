@@ -1,0 +1,86 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/relmat/relmat/internal/proc"
+)
+
+// Step is a line of a dry run.
+type Step struct {
+	Target  string `json:"target,omitempty"`
+	Stage   string `json:"stage"`
+	Does    string `json:"does"`
+	Command string `json:"command,omitempty"`
+}
+
+// DryRun says what Release would do. Of preflight the checks of the commit run
+// for real; nothing else does, and nothing is written.
+func (s *Session) DryRun(ctx context.Context, o ReleaseOptions) ([]Step, error) {
+	sel, err := s.Select(o.Targets)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.readProject(ctx); err != nil {
+		return nil, err
+	}
+	task := s.Reporter.Begin("", "preflight", s.tag)
+	if _, _, err := s.checkCommit(ctx, o.SkipCommitCheck, task); err != nil {
+		task.Failed()
+		return nil, err
+	}
+	task.Done("%s %s", s.File.Project.Name, s.version)
+	var steps []Step
+	for _, row := range sel.Rows {
+		plan, err := s.planTarget(row, row.Fields(s.version, s.tag))
+		if err != nil {
+			return nil, fmt.Errorf("target %s: %w", row.Name, err)
+		}
+		steps = append(steps, plan.steps()...)
+	}
+	final := filepath.Join(o.To, s.tag)
+	does := "assets, SHA256SUMS and release.json into " + final
+	if _, err := os.Stat(final); !errors.Is(err, fs.ErrNotExist) {
+		does += ", which is there: done if it has the same files, else "
+		if o.Replace {
+			does += "replaced"
+		} else {
+			does += "refused (--replace is not given)"
+		}
+	}
+	if !sel.Full {
+		does += "; marked partial"
+	}
+	return append(steps, Step{Stage: "publish", Does: does}), nil
+}
+
+// steps tells the plan stage by stage.
+func (p TargetPlan) steps() []Step {
+	var steps []Step
+	add := func(stage string, words []string, format string, args ...any) {
+		s := Step{Target: p.Target, Stage: stage, Does: fmt.Sprintf(format, args...)}
+		if len(words) > 0 {
+			s.Command = proc.Cmd{Path: words[0], Args: words[1:]}.String()
+		}
+		steps = append(steps, s)
+	}
+	if p.Toolkit != "" {
+		add("toolkit", nil, "toolkit %s for %s, from the cache or fetched", p.Toolkit, p.Platform)
+	}
+	for _, b := range p.Build {
+		add("build", b.Command, "program %s", b.Program)
+	}
+	for _, pkg := range p.Packages {
+		add("bundle", nil, "package %s with the libraries that it needs", pkg.Package)
+		add("archive", nil, "%s", pkg.Asset)
+		for _, st := range pkg.Smoke {
+			add("smoke", st.Command, "step %s", st.Step)
+		}
+	}
+	return steps
+}

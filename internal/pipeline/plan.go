@@ -1,0 +1,378 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/relmat/relmat/internal/build"
+	"github.com/relmat/relmat/internal/matrix"
+	"github.com/relmat/relmat/internal/proc"
+	"github.com/relmat/relmat/internal/toolchain"
+)
+
+const (
+	// FromSource stands in a plan for what only a checkout tells.
+	FromSource = "<source>"
+	// FromToolkit stands in a plan for the toolkit's directory on the machine
+	// that builds.
+	FromToolkit = "<toolkit>"
+)
+
+// TargetPlan says what would be run for a target, where, and what it makes.
+type TargetPlan struct {
+	Target    string `json:"target"`
+	VariantOf string `json:"variant_of,omitempty"`
+	OnRequest bool   `json:"on_request"`
+	// Platform is where the programs run, Hosts are the platforms that can build
+	// them, each with its triple.
+	Platform string     `json:"platform"`
+	Hosts    []HostPlan `json:"hosts"`
+	// Labels and TimeoutMinutes are what a CI job needs.
+	Labels         []string `json:"labels,omitempty"`
+	TimeoutMinutes int      `json:"timeout_minutes,omitempty"`
+	// Toolkit is an entry of the matrix's toolkits, Release its CUDA release.
+	Toolkit string            `json:"toolkit,omitempty"`
+	Release string            `json:"cuda_release,omitempty"`
+	Pins    map[string]string `json:"pins,omitempty"`
+	// Dir is where the commands run; Env is what relmat sets for them and Pass
+	// what it hands on from the host besides its own list.
+	Dir      string               `json:"dir"`
+	Env      []toolchain.Variable `json:"env"`
+	Pass     []string             `json:"pass,omitempty"`
+	Build    []BuildPlan          `json:"build"`
+	Packages []PackagePlan        `json:"packages"`
+}
+
+// HostPlan is a platform that can build a target.
+type HostPlan struct {
+	Platform string `json:"platform"`
+	Triple   string `json:"triple"`
+}
+
+// BuildPlan is how a program is built; Command is the command line by words.
+type BuildPlan struct {
+	Program string   `json:"program"`
+	Command []string `json:"command"`
+}
+
+// SmokePlan is a step of a package's smoke test.
+type SmokePlan struct {
+	Step    string   `json:"step"`
+	Device  string   `json:"device,omitempty"`
+	Command []string `json:"command"`
+}
+
+// PackagePlan says what a package would hold and how it would be tested.
+type PackagePlan struct {
+	Package string      `json:"package"`
+	Asset   string      `json:"asset"`
+	Root    string      `json:"root"`
+	Files   []FilePlan  `json:"files"`
+	Smoke   []SmokePlan `json:"smoke"`
+}
+
+// FilePlan is a file of a package, or a directory with all below it.
+type FilePlan struct {
+	Path string `json:"path"`
+	From string `json:"from"`
+}
+
+// Plan says what would be done for the targets that match, wherever they can
+// be built; without patterns, for all. It runs nothing but `cargo metadata`,
+// and that only where there is a checkout.
+func (s *Session) Plan(ctx context.Context, patterns []string) ([]TargetPlan, error) {
+	rows, err := s.File.Match(patterns)
+	if err != nil {
+		return nil, err
+	}
+	pins := map[string]string{}
+	dir, version, tag := FromSource, FromSource, FromSource
+	switch _, err := os.Stat(filepath.Join(s.Source, "Cargo.toml")); {
+	case err == nil:
+		if err := s.readProject(ctx); err != nil {
+			return nil, err
+		}
+		if pins, err = s.pins(); err != nil {
+			return nil, err
+		}
+		dir, version, tag = s.Source, s.version, s.tag
+	case errors.Is(err, fs.ErrNotExist):
+		for _, name := range s.File.Pins.Keys {
+			pins[name] = FromSource
+		}
+	default:
+		return nil, err
+	}
+	var plans []TargetPlan
+	for _, row := range rows {
+		p, err := s.planTarget(row, row.Fields(version, tag))
+		if err != nil {
+			return nil, fmt.Errorf("%s: target %s: %w", s.File.Path, row.Name, err)
+		}
+		p.Dir = dir
+		for _, name := range row.Native.Pins {
+			if p.Pins == nil {
+				p.Pins = map[string]string{}
+			}
+			p.Pins[name] = pins[name]
+		}
+		plans = append(plans, p)
+	}
+	return plans, nil
+}
+
+func (s *Session) planTarget(row matrix.Row, fields matrix.Fields) (TargetPlan, error) {
+	p := TargetPlan{
+		Target: row.Name, VariantOf: row.VariantOf, OnRequest: row.IsOnRequest(), Platform: row.Platform.String(),
+		Labels: row.Runner.Labels, TimeoutMinutes: int(row.Runner.Timeout.Minutes()),
+		Toolkit: row.Toolkit, Release: s.File.Toolkits.Values[row.Toolkit].Release(), Pass: row.Pass,
+	}
+	for _, h := range row.BuildHosts() {
+		p.Hosts = append(p.Hosts, HostPlan{h.String(), row.On(h).Triple})
+	}
+	home := ""
+	if row.Toolkit != "" {
+		home = FromToolkit
+	}
+	var err error
+	if p.Env, err = toolchain.Variables(row, fields, home, s.plannedTargetDir(row)); err != nil {
+		return p, err
+	}
+	o := build.Options{Row: row}
+	for _, name := range s.File.ProgramsOf(row) {
+		p.Build = append(p.Build, BuildPlan{name, append([]string{"cargo"}, o.Args(s.program(row, name))...)})
+	}
+	for _, name := range s.File.PackagesOf(row) {
+		pkg, err := s.planPackage(row, name, fields)
+		if err != nil {
+			return p, err
+		}
+		p.Packages = append(p.Packages, pkg)
+	}
+	return p, nil
+}
+
+// plannedTargetDir is CARGO_TARGET_DIR relative to the source where the state
+// lies in it: so it is right on any machine.
+func (s *Session) plannedTargetDir(row matrix.Row) string {
+	dir := s.targetDir(row, "cargo")
+	if rel, err := filepath.Rel(s.Source, dir); err == nil && filepath.IsLocal(rel) {
+		return filepath.ToSlash(rel)
+	}
+	return dir
+}
+
+func (s *Session) planPackage(row matrix.Row, name string, fields matrix.Fields) (PackagePlan, error) {
+	p := s.File.Packages.Values[name]
+	plan := PackagePlan{Package: name}
+	stem, root, err := packageNames(p, fields)
+	if err != nil {
+		return plan, err
+	}
+	plan.Asset, plan.Root = stem+"."+row.Archive, root
+	layout := p.LayoutOf()
+	for _, prog := range p.Programs {
+		plan.Files = append(plan.Files, FilePlan{path.Join(layout.Programs, prog+row.Platform.Exe()), "the build"})
+	}
+	if row.Toolkit != "" {
+		plan.Files = append(plan.Files, FilePlan{
+			layout.Libraries + "/", fmt.Sprintf("toolkit %s: every library that the programs need", row.Toolkit),
+		})
+	}
+	for _, f := range p.Files {
+		if !matrix.Matches(f.Targets, row.Name) {
+			continue
+		}
+		from := "source: " + f.Source
+		switch {
+		case f.OutDir != "":
+			from = "OUT_DIR of " + f.Crate + ": " + f.OutDir
+		case f.Toolkit != "":
+			from = "toolkit " + row.Toolkit + ": " + f.Toolkit
+		}
+		plan.Files = append(plan.Files, FilePlan{f.To, from})
+	}
+	if row.Toolkit != "" {
+		plan.Files = append(plan.Files, FilePlan{layout.Licenses + "/", fmt.Sprintf("toolkit %s: licences of what is packed of it", row.Toolkit)})
+	}
+	fields.Package, fields.Work, fields.InputDir = "<package>", "<work>", "<inputs>"
+	fields.Inputs = map[string]string{}
+	for _, in := range s.File.Smoke.Inputs.Keys {
+		fields.Inputs[in] = "<input " + in + ">"
+	}
+	for _, step := range s.File.Smoke.Steps.Keys {
+		st := s.File.Smoke.Steps.Values[step]
+		if !matrix.Matches(st.Targets, row.Name) || !slices.Contains(p.Programs, st.Program) {
+			continue
+		}
+		words := []string{st.Program + row.Platform.Exe()}
+		for _, a := range st.Args {
+			arg, err := fields.Expand(a)
+			if err != nil {
+				return plan, err
+			}
+			words = append(words, arg)
+		}
+		plan.Smoke = append(plan.Smoke, SmokePlan{step, st.Device, words})
+	}
+	return plan, nil
+}
+
+// packageNames gives the archive's name without its extension, and the
+// directory in it.
+func packageNames(p matrix.Package, fields matrix.Fields) (stem, root string, err error) {
+	if stem, err = fields.Expand(p.Asset); err != nil {
+		return "", "", err
+	}
+	if p.Root == nil {
+		return stem, stem, nil
+	}
+	fields.Asset = stem
+	if root, err = fields.Expand(*p.Root); err != nil {
+		return "", "", err
+	}
+	if root != "" && !filepath.IsLocal(root) {
+		return "", "", fmt.Errorf("root %q leaves the archive", root)
+	}
+	return stem, root, nil
+}
+
+// Script is the plan's build as a shell runs it on the machine that builds: a
+// POSIX shell's, or PowerShell for a Windows host. matrixPath is the
+// targets.yaml of `relmat toolkit fetch`.
+func (p TargetPlan) Script(host matrix.Platform, matrixPath string) []string {
+	var sh shell = posix{}
+	if host.OS == "windows" {
+		sh = powershell{}
+	}
+	var lines []string
+	if p.Toolkit != "" {
+		fetch := []string{"relmat", "--config", matrixPath, "toolkit", "fetch", p.Toolkit}
+		if p.Platform != host.String() {
+			fetch = append(fetch, "--platform", p.Platform)
+		}
+		lines = append(lines, sh.capture("CUDA_HOME", fetch), sh.path())
+	}
+	lines = append(lines, sh.command([]string{"cd", p.Dir}))
+	for _, v := range p.Env {
+		if v.Name != "CUDA_HOME" {
+			lines = append(lines, sh.set(v.Name, v.Value))
+		}
+	}
+	for _, b := range p.Build {
+		lines = append(lines, sh.command(b.Command))
+	}
+	return lines
+}
+
+// shell spells commands for people to paste.
+type shell interface {
+	set(name, value string) string
+	// capture sets the variable to what a command prints, path puts the bin of
+	// CUDA_HOME first in PATH.
+	capture(name string, words []string) string
+	path() string
+	command(words []string) string
+}
+
+// unitSeparator stands between the flags of CARGO_ENCODED_RUSTFLAGS.
+const unitSeparator = "\x1f"
+
+type posix struct{}
+
+func (posix) quote(word string) string {
+	before, after, ok := strings.Cut(word, FromToolkit)
+	if !ok {
+		return proc.Quote(word)
+	}
+	return before + `"$CUDA_HOME"` + quoteRest(after)
+}
+
+func (s posix) set(name, value string) string {
+	if strings.Contains(value, unitSeparator) {
+		// %b and not a format of its own: that would be an option if it began
+		// with '-'.
+		text := strings.NewReplacer(unitSeparator, `\0037`, `\`, `\\`).Replace(value)
+		return fmt.Sprintf(`export %s="$(printf %%b %s)"`, name, proc.Quote(text))
+	}
+	return "export " + name + "=" + s.quote(value)
+}
+
+func (s posix) capture(name string, words []string) string {
+	return fmt.Sprintf(`export %s="$(%s)"`, name, s.command(words))
+}
+
+func (posix) path() string { return `export PATH="$CUDA_HOME/bin:$PATH"` }
+
+func (s posix) command(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = s.quote(w)
+	}
+	return strings.Join(quoted, " ")
+}
+
+type powershell struct{}
+
+func (powershell) quote(word string) string {
+	before, after, ok := strings.Cut(word, FromToolkit)
+	if !ok {
+		return quotePowerShell(word)
+	}
+	// In double quotes a variable is expanded.
+	return `"` + before + `${env:CUDA_HOME}` + after + `"`
+}
+
+func (s powershell) set(name, value string) string {
+	if parts := strings.Split(value, unitSeparator); len(parts) > 1 {
+		for i := range parts {
+			parts[i] = "'" + strings.ReplaceAll(parts[i], "'", "''") + "'"
+		}
+		return fmt.Sprintf("$env:%s = %s -join [char]31", name, strings.Join(parts, ", "))
+	}
+	q := s.quote(value)
+	if !strings.HasPrefix(q, "'") && !strings.HasPrefix(q, `"`) {
+		q = "'" + q + "'" // a bare word would be a command
+	}
+	return "$env:" + name + " = " + q
+}
+
+func (s powershell) capture(name string, words []string) string {
+	return "$env:" + name + " = " + s.command(words)
+}
+
+func (powershell) path() string { return `$env:PATH = "${env:CUDA_HOME}\bin;${env:PATH}"` }
+
+func (s powershell) command(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = s.quote(w)
+	}
+	return strings.Join(quoted, " ")
+}
+
+// quoteRest is proc.Quote for the end of a word, which may be empty.
+func quoteRest(word string) string {
+	if word == "" {
+		return ""
+	}
+	return proc.Quote(word)
+}
+
+// quotePowerShell spells a word for PowerShell ("about_Quoting_Rules").
+func quotePowerShell(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_=+:./\\", r)
+	}
+	if word != "" && word != "--" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", "''") + "'"
+}
