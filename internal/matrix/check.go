@@ -1,10 +1,10 @@
 package matrix
 
 import (
+	"cmp"
 	"encoding/hex"
 	"net/url"
 	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,6 +23,9 @@ var (
 	// file system in the name of a file.
 	safeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`)
 	word     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
+	// relative is a path that is absolute on no system: the file means the same
+	// wherever it is read.
+	relative = regexp.MustCompile(`^[^/\\]([^:]|$)`)
 	envName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
@@ -58,14 +61,13 @@ func (f *File) check() {
 		f.checkTarget(at, f.Targets.Values[name])
 		f.checkRow(at, f.row(name))
 	}
-	f.problems.list = unique(f.problems.list)
-	f.resolvePackages()
-	f.checkPackages()
+	f.checkPackages(f.resolvePackages())
 	f.checkSmoke()
+	f.problems.list = unique(f.problems.list)
 }
 
-// unique drops what was said before: a setting that many targets inherit is
-// judged in each of them.
+// unique drops what was said before: a setting that many targets or packages
+// inherit is judged in each of them.
 func unique(list []Problem) []Problem {
 	said := map[Problem]bool{}
 	return slices.DeleteFunc(list, func(p Problem) bool {
@@ -81,7 +83,7 @@ func (f *File) checkProject() {
 	if f.Project.Name != "" && !word.MatchString(f.Project.Name) {
 		f.problem("project.name", wordHint, "%q cannot be a name", f.Project.Name)
 	}
-	if filepath.IsAbs(f.Project.Source) {
+	if f.Project.Source != "" && !relative.MatchString(f.Project.Source) {
 		f.problem("project.source", "write it relative to this file, or use --source", "is an absolute path")
 	}
 	f.checkTemplate("project.tag", f.Project.Tag)
@@ -125,12 +127,23 @@ func (f *File) checkTarget(at string, t Target) {
 		if _, err := ParsePlatform(name); err != nil {
 			f.nameProblem(at+".hosts."+name, platformHint, "%v", err)
 		}
+		if triple := t.Hosts.Values[name].Triple; triple != "" {
+			if _, err := ParseTriple(triple); err != nil {
+				f.problem(at+".hosts."+name+".triple", "for example x86_64-unknown-linux-gnu", "%v", err)
+			}
+		}
 	}
+	f.checkLevel(at, t)
 	if t.CPU.Env != "" {
 		f.checkEnv(at+".cpu.env", t.CPU.Env)
 	}
 	if t.CUDA.Env != "" {
 		f.checkEnv(at+".cuda.env", t.CUDA.Env)
+	}
+	if t.CUDA.Architectures != "" {
+		if _, err := cuda.ParseArchitectures(t.CUDA.Architectures); err != nil {
+			f.problem(at+".cuda.architectures", "", "%v", err)
+		}
 	}
 	for i, gate := range t.CUDA.Gates {
 		if list, err := cuda.ParseArchitectures(gate); err != nil || len(list) != 1 || list[0].Name() != gate {
@@ -142,57 +155,68 @@ func (f *File) checkTarget(at string, t Target) {
 // reservedEnv are variables whose value follows from other keys.
 var reservedEnv = []string{"RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET", "CUDA_HOME", "CUDA_PATH"}
 
-func (f *File) checkPackages() {
+func (f *File) checkPackages(origins map[string]map[string]string) {
 	if len(f.Packages.Keys) == 0 {
 		f.problem("packages", "name at least one package", "is missing")
 	}
 	owner := map[string]string{}
 	for _, name := range f.Packages.Keys {
-		p, at := f.Packages.Values[name], "packages."+name
-		f.checkName(at, name)
-		f.required(at+".asset", p.Asset)
+		f.checkName("packages."+name, name)
+		from, known := origins[name]
+		if !known {
+			continue // its like is wrong, and that is said there
+		}
+		p := f.Packages.Values[name]
+		at := func(key string) string { return join(cmp.Or(from[key], "packages."+name), key) }
+		f.required(at("asset"), p.Asset)
 		if len(p.Programs) == 0 {
-			f.problem(at+".programs", "allowed: "+strings.Join(f.Programs.Keys, ", "), "is missing")
+			f.problem(at("programs"), "allowed: "+strings.Join(f.Programs.Keys, ", "), "is missing")
 		}
 		for i, prog := range p.Programs {
-			f.reference(index(at+".programs", i), "programs", prog, f.Programs.Keys)
+			f.reference(index(at("programs"), i), "programs", prog, f.Programs.Keys)
 		}
-		f.checkGlobs(at+".targets", p.Targets)
+		f.checkGlobs(at("targets"), p.Targets)
 		for _, dir := range []struct{ key, path string }{
-			{"programs", p.Layout.Programs}, {"libraries", p.Layout.Libraries}, {"licenses", p.Layout.Licenses},
+			{"layout.programs", p.Layout.Programs}, {"layout.libraries", p.Layout.Libraries}, {"layout.licenses", p.Layout.Licenses},
 		} {
 			if dir.path != "" {
-				f.checkRel(at+".layout."+dir.key, dir.path)
+				f.checkRel(at(dir.key), dir.path)
 			}
 		}
 		for i, files := range p.Files {
-			f.checkFiles(index(at+".files", i), files)
+			f.checkFiles(index(at("files"), i), files)
 		}
 		if p.Root != nil && *p.Root != "" {
-			f.checkTemplate(at+".root", *p.Root)
+			f.checkTemplate(at("root"), *p.Root)
 		}
-		for _, target := range f.Targets.Keys {
-			if !Matches(p.Targets, target) || p.Asset == "" {
-				continue
-			}
-			row := f.row(target)
-			fields := row.Fields("1.0.0", "v1.0.0")
-			asset, err := fields.Expand(p.Asset)
-			if err != nil {
-				f.problem(at+".asset", fieldsHint, "%v", err)
-				break
-			}
-			asset += "." + row.Archive
-			if !safeName.MatchString(asset) {
-				f.problem(at+".asset", "use letters, digits, '.', '_', '+' and '-'", "GitHub would change the asset name %q", asset)
-				break
-			}
-			if other, ok := owner[asset]; ok {
-				f.problem(at+".asset", "use {{.Target}} in it", "%s of target %s and %s have the same asset name %s", name, target, other, asset)
-				break
-			}
-			owner[asset] = name + " of target " + target
+		f.checkAssets(at("asset"), name, p, owner)
+	}
+}
+
+// checkAssets checks the names of a package's assets, on every target that
+// makes it. owner remembers whose each is.
+func (f *File) checkAssets(at, name string, p Package, owner map[string]string) {
+	for _, target := range f.Targets.Keys {
+		if !Matches(p.Targets, target) || p.Asset == "" {
+			continue
 		}
+		row := f.row(target)
+		fields := row.Fields("1.0.0", "v1.0.0")
+		asset, err := fields.Expand(p.Asset)
+		if err != nil {
+			f.problem(at, fieldsHint, "%v", err)
+			return
+		}
+		asset += "." + row.Archive
+		if !safeName.MatchString(asset) {
+			f.problem(at, "use letters, digits, '.', '_', '+' and '-'", "GitHub would change the asset name %q", asset)
+			return
+		}
+		if other, ok := owner[asset]; ok {
+			f.problem(at, "use {{.Target}} in it", "%s of target %s and %s have the same asset name %s", name, target, other, asset)
+			return
+		}
+		owner[asset] = name + " of target " + target
 	}
 }
 

@@ -32,7 +32,24 @@ func (f *File) checkRow(at string, row Row) {
 	f.checkHosts(at, row)
 	f.checkCPU(at, row)
 	f.checkCUDA(at, row)
+	f.checkNative(at, row)
 	f.checkVariables(at, row)
+}
+
+// checkNative finds rules for native builds where nobody says which crates make
+// them. An empty list says that a target has none.
+func (f *File) checkNative(at string, row Row) {
+	if row.origins["native.crates"] != "" {
+		return
+	}
+	for _, rule := range []struct {
+		key string
+		set bool
+	}{{"native.pins", len(row.Native.Pins) > 0}, {"native.max-age", row.Native.MaxAge > 0}} {
+		if rule.set {
+			f.problem(f.origin(at, row, rule.key), "name the crates whose build scripts run CMake: native.crates", "reaches no native build")
+		}
+	}
 }
 
 func (f *File) checkVariant(at string, row Row) {
@@ -69,10 +86,7 @@ func (f *File) checkHosts(at string, row Row) {
 			continue
 		}
 		where := f.origin(at, row, "hosts") + "." + name + ".triple"
-		switch p, err := ParseTriple(triple); {
-		case err != nil:
-			f.problem(where, "for example "+row.Triple, "%v", err)
-		case p != row.Platform:
+		if p, err := ParseTriple(triple); err == nil && p != row.Platform {
 			f.problem(where, "write a triple of "+row.Platform.String()+", on which the programs run, or leave it out", "%q is a triple of %s", triple, p)
 		}
 	}
@@ -86,6 +100,27 @@ func (f *File) origin(at string, row Row, key string) string {
 	return join(at, key)
 }
 
+// checkLevel wants a CPU level that the table knows.
+func (f *File) checkLevel(at string, t Target) {
+	if _, ok := CPULevelOf(t.CPU.Level); ok || t.CPU.Level == "" {
+		return
+	}
+	p, _ := ParseTriple(t.Triple)
+	known := cpuNames(p.Arch)
+	hint := "allowed: " + strings.Join(known, ", ")
+	switch {
+	case p.Arch != "" && len(known) == 0:
+		hint = "leave it out: relmat knows no levels of " + p.Arch
+	case p.Arch != "":
+		hint = "levels of " + p.Arch + ": " + strings.Join(known, ", ")
+	}
+	if near := nearest(t.CPU.Level, known); near != "" {
+		hint = "did you mean \"" + near + "\"? " + hint
+	}
+	f.problem(at+".cpu.level", hint, "%q is not in relmat's table of CPU levels", t.CPU.Level)
+}
+
+// checkCPU checks a level against the target's triple.
 func (f *File) checkCPU(at string, row Row) {
 	if row.CPU.Level == "" {
 		return
@@ -94,25 +129,16 @@ func (f *File) checkCPU(at string, row Row) {
 	arch := row.Platform.Arch
 	known := cpuNames(arch)
 	hint := "levels of " + arch + ": " + strings.Join(known, ", ")
-	switch {
-	case arch == "": // that is said at the triple
-		hint = "allowed: " + strings.Join(known, ", ")
-	case len(known) == 0:
+	if len(known) == 0 {
 		hint = "leave it out: relmat knows no levels of " + arch
 	}
 	level, ok := CPULevelOf(row.CPU.Level)
 	switch {
-	case !ok:
-		if near := nearest(row.CPU.Level, known); near != "" {
-			hint = "did you mean \"" + near + "\"? " + hint
-		}
-		f.problem(where, hint, "%q is not in relmat's table of CPU levels", row.CPU.Level)
-	case arch != "" && level.Arch != arch:
-		if strings.HasPrefix(where, at+".") {
-			f.problem(where, hint, "%q is a level of %s, the target is %s", level.Name, level.Arch, arch)
-		} else {
-			f.problem(where, hint, "%q is a level of %s, and targets of %s inherit it", level.Name, level.Arch, arch)
-		}
+	case !ok || arch == "" || level.Arch == arch: // what is wrong there is said elsewhere
+	case strings.HasPrefix(where, at+"."):
+		f.problem(where, hint, "%q is a level of %s, the target is %s", level.Name, level.Arch, arch)
+	default:
+		f.problem(where, hint, "%q is a level of %s, and targets of %s inherit it", level.Name, level.Arch, arch)
 	}
 	if strings.Contains(strings.Join(row.Rustflags, " "), "target-cpu") {
 		f.problem(f.origin(at, row, "rustflags"), "take it out, or leave cpu.level out", "sets target-cpu, which cpu.level sets")
@@ -143,6 +169,12 @@ func (f *File) checkVariables(at string, row Row) {
 		if key := keys[name]; key != "" {
 			f.nameProblem(f.origin(at, row, "env."+name), "take it out here or there", "is set by %s.env", key)
 		}
+		value := row.Env.Values[name]
+		with, err := Fields{Toolkit: "x"}.Expand(value)
+		without, _ := Fields{}.Expand(value)
+		if row.Toolkit == "" && err == nil && with != without {
+			f.problem(f.origin(at, row, "env."+name), "give it one, or move the variable to the targets that have one", "speaks of the toolkit, and target %s has none", row.Name)
+		}
 	}
 }
 
@@ -170,8 +202,7 @@ func (f *File) checkCUDA(at string, row Row) {
 	}
 	list, err := cuda.ParseArchitectures(row.CUDA.Architectures)
 	if err != nil {
-		f.problem(where, "", "%v", err)
-		return
+		return // checkTarget has said it
 	}
 	release := f.Toolkits.Values[row.Toolkit].Release()
 	numbers, known := cuda.Compiles(release)

@@ -125,6 +125,8 @@ var wrongs = []wrong{
 
 	// Paths.
 	{"absolute source", "source: ..", "source: §/src/demo"},
+	{"source on a drive", "source: ..", `source: §C:\src\demo`},
+	{"source on a server", "source: ..", `source: §\\server\src`},
 	{"file from above its root", "{source: LICENSE, to", "{source: §../LICENSE, to"},
 	{"file to above its root", "to: LICENSE}", "to: §a/../../LICENSE}"},
 	{"absolute place", "to: LICENSE}", "to: §/LICENSE}"},
@@ -155,6 +157,7 @@ var wrongs = []wrong{
 	// Native builds and compiler caches.
 	{"days", "max-age: 168h", "max-age: §7d"},
 	{"list for native", "{crates: [demo-sys], pins: [dep], max-age: 168h}", "§[demo-sys]"},
+	{"pins of no native build", "crates: [demo-sys], pins", "pins"},
 	{"singular", "{crates: [demo-sys]", "{§crate: [demo-sys]"},
 	{"unknown compiler cache", "compiler-cache: sccache", "compiler-cache: §scache"},
 
@@ -220,6 +223,19 @@ var wrongs = []wrong{
 	// Variables that are templates.
 	{"unknown field in a variable", `EXTRA: "2"`, `EXTRA: §"{{.Toolkits}}/bin"`},
 	{"template of a variable that is not closed", `EXTRA: "2"`, `EXTRA: §"{{.Toolkit/bin"`},
+
+	{"toolkit of a target without one", "{MACOSX_DEPLOYMENT_TARGET: \"14.0\"}", `{CUTLASS: §"{{.Toolkit}}/include"}`},
+
+	// Packages that are like others. The first gets company.
+	{"like no package", "packages:\n", "packages:\n  small: {like: §dem, asset: small}\n"},
+	{"like itself", "packages:\n", "packages:\n  small: {like: §small, asset: small}\n"},
+	{"like one that is like another", "packages:\n", "packages:\n  a: {like: demo, asset: \"a-{{.Target}}\"}\n  b: {like: §a, asset: \"b-{{.Target}}\"}\n"},
+	{"mistake that a like package inherits", "packages:\n  demo:\n", "packages:\n  small: {like: demo, asset: \"small-{{.Target}}\"}\n  demo:\n    targets: [§bsd]\n"},
+
+	// Settings that no target takes.
+	{"level that nobody takes", "systems:\n", "systems:\n  windows: {cpu: {level: §pentium}}\n"},
+	{"architectures that nobody takes", "systems:\n", "systems:\n  windows: {cuda: {architectures: §sm_80, env: DEMO_ARCHS}}\n"},
+	{"triple that nobody takes", "systems:\n", "systems:\n  windows: {hosts: {linux-x86_64: {triple: §pentium}}}\n"},
 
 	// Inputs.
 	{"address of a file", "https://example.org/files/model.bin", "§file:///model.bin"},

@@ -179,11 +179,15 @@ func (f *File) Settings(r Row) []Setting {
 }
 
 // resolvePackages fills what a package leaves out from the one that it is like.
-func (f *File) resolvePackages() {
+// origins tells, by package, which keys come from where; a package whose like
+// is wrong has none, since what it lacks is not known.
+func (f *File) resolvePackages() (origins map[string]map[string]string) {
+	origins = map[string]map[string]string{}
 	written := maps.Clone(f.Packages.Values)
 	for _, name := range f.Packages.Keys {
 		p := written[name]
 		if p.Like == "" {
+			origins[name] = map[string]string{}
 			continue
 		}
 		at := "packages." + name + ".like"
@@ -196,9 +200,11 @@ func (f *File) resolvePackages() {
 			f.problem(at, "name a package that has no like", "%q is itself like another", p.Like)
 			continue
 		}
-		inherit(reflect.ValueOf(&p).Elem(), reflect.ValueOf(base), "", "", map[string]string{})
+		origins[name] = map[string]string{}
+		inherit(reflect.ValueOf(&p).Elem(), reflect.ValueOf(base), "", "packages."+p.Like, origins[name])
 		f.Packages.Values[name] = p
 	}
+	return origins
 }
 
 // BuildHosts lists the platforms that can build the row.

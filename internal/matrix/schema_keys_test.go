@@ -277,21 +277,6 @@ func TestSchemaAgreesOnSpellings(t *testing.T) {
 	}
 }
 
-// TestSchemaIsStricterOnWhatNobodyUses is where the two differ: the loader
-// judges levels, architectures and triples in the targets that take them, the
-// schema wherever they stand.
-func TestSchemaIsStricterOnWhatNobodyUses(t *testing.T) {
-	for _, unused := range []string{
-		"cpu: {level: pentium}", `cuda: {architectures: "sm_80", env: DEMO_ARCHS}`, "hosts: {linux-x86_64: {triple: pentium}}",
-	} {
-		text := edit(t, base(t), "systems:\n", "systems:\n  windows: {"+unused+"}\n")
-		parse(t, text)
-		if at := judge(t, read(text)); len(at) != 1 || !within(at[0], "systems.windows") {
-			t.Errorf("%s: the schema flags %q", unused, at)
-		}
-	}
-}
-
 // FuzzSchema wants of what the loader takes that the schema takes it too.
 func FuzzSchema(f *testing.F) {
 	f.Add(base(f))

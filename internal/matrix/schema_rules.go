@@ -133,7 +133,7 @@ var rules = map[string]rule{
 	"Systems.macos":           {define: systemTarget},
 	"Systems.windows":         {define: systemTarget},
 	"Project.name":            {text: aName, need: true},
-	"Project.source":          {text: text{kind: "path"}},
+	"Project.source":          {text: text{kind: "path", patterns: []string{relative.String()}, hint: "a path relative to this file"}},
 	"Project.version-package": {need: true},
 	"Project.tag":             {text: aTemplate},
 	"Pin.places":              {need: true},
