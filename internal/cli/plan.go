@@ -3,6 +3,8 @@ package cli
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -72,8 +74,8 @@ func showPlan(w io.Writer, p pipeline.TargetPlan, matrixPath string) error {
 	if p.Toolkit != "" {
 		line("toolkit", "%s, CUDA %s", p.Toolkit, p.Release)
 	}
-	for name, value := range p.Pins {
-		line("pin", "%s %s", name, value)
+	for _, name := range slices.Sorted(maps.Keys(p.Pins)) {
+		line("pin", "%s %s", name, p.Pins[name])
 	}
 	if len(p.Pass) > 0 {
 		line("passed on", "%s", strings.Join(p.Pass, ", "))

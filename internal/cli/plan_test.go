@@ -113,7 +113,7 @@ func TestPlanRunsInAShell(t *testing.T) {
 		}
 	}
 	write("relmat", "#!/bin/sh\necho '/tool kit'\n")
-	write("cargo", "#!/bin/sh\npwd\nfor a; do printf '[%s]\\n' \"$a\"; done\nprintf '%s\\n' \"$CARGO_ENCODED_RUSTFLAGS\" | tr '\\037' '|'\nprintenv CUDA_HOME CUDA_PATH MLX_CUDA_BIN_DIR CARGO_TARGET_DIR QUOTES PATH\n")
+	write("cargo", "#!/bin/sh\npwd\nfor a; do printf '[%s]\\n' \"$a\"; done\nprintf '%s\\n' \"$CARGO_ENCODED_RUSTFLAGS\" | tr '\\037' '|'\nprintenv CUDA_HOME CUDA_PATH MLX_CUDA_BIN_DIR CARGO_TARGET_DIR QUOTES PATH RUSTC_WRAPPER || true\n")
 	plan := pipeline.TargetPlan{Target: "t", Platform: "linux-x86_64", Toolkit: "cuda13", Dir: source}
 	for _, v := range [][2]string{
 		{"CUDA_HOME", pipeline.FromToolkit},
@@ -125,12 +125,17 @@ func TestPlanRunsInAShell(t *testing.T) {
 	} {
 		plan.Env = append(plan.Env, variable(v[0], v[1]))
 	}
+	// Only a comment: this shell has no sccache.
+	plan.CompilerCache = toolchain.CompilerCacheVariables("sccache")
 	plan.Build = []pipeline.BuildPlan{{Program: "p", Command: []string{"cargo", "rustc", "--", "-C", "link-arg=-Wl,-rpath,$ORIGIN/../lib", "", "it's"}}}
 	host, err := matrix.ParsePlatform("linux-x86_64")
 	if err != nil {
 		t.Fatal(err)
 	}
 	script := "set -eu\n" + strings.Join(plan.Script(host, "targets.yaml"), "\n")
+	if !strings.Contains(script, "\n# where sccache is installed, too:\n# export RUSTC_WRAPPER=sccache\n") {
+		t.Errorf("the compiler cache is not told:\n%s", script)
+	}
 	got := shellOutput(t, script, bin)
 	want := source + `
 [rustc]

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 )
 
 // layer is a mapping from which a target takes settings.
@@ -163,8 +164,8 @@ func (f *File) Settings(r Row) []Setting {
 				if value != nil {
 					add(name, *value)
 				}
-			case fmt.Stringer: // durations
-				add(name, value.String())
+			case time.Duration:
+				add(name, duration(value))
 			default:
 				if field.Kind() == reflect.Struct {
 					walk(field, name)
@@ -176,6 +177,18 @@ func (f *File) Settings(r Row) []Setting {
 	}
 	walk(reflect.ValueOf(r.Target), "")
 	return list
+}
+
+// duration writes 8h for 8h0m0s.
+func duration(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 // resolvePackages fills what a package leaves out from the one that it is like.

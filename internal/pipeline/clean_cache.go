@@ -6,17 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"regexp"
 	"strings"
 
 	"github.com/relmat/relmat/internal/fsx"
 	"github.com/relmat/relmat/internal/toolkit"
-)
-
-// What a toolkit's directory and a wheel are called in the cache.
-var (
-	toolkitDir = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*-(linux|macos|windows)-(x86_64|aarch64)-[0-9a-f]{16}$`)
-	wheelName  = regexp.MustCompile(`^[0-9a-f]{16}-[^/]+\.whl$`)
 )
 
 // namedInLocks are the names in the cache of what the lock files of the matrix
@@ -33,11 +26,8 @@ func (s *Session) namedInLocks() (map[string]bool, error) {
 		if err != nil {
 			return nil, fmt.Errorf("finding out which toolkits to keep: %w", err)
 		}
-		for platform, wheels := range lock.Platforms {
-			named[fmt.Sprintf("%s-%s-%s", name, platform, toolkit.Digest(wheels)[:16])] = true
-			for _, w := range wheels {
-				named[w.SHA256[:16]+"-"+w.File] = true
-			}
+		for _, file := range toolkit.CacheNames(name, lock) {
+			named[file] = true
 		}
 	}
 	return named, nil
@@ -51,7 +41,7 @@ func (c *cleaner) cache(ctx context.Context, named map[string]bool) error {
 		if unfinished && fsx.IsPartial(name) {
 			dir, _, _ = strings.Cut(dir, ".partial-")
 		}
-		if !toolkitDir.MatchString(dir) {
+		if !toolkit.IsToolkitDir(dir) {
 			return nil
 		}
 		unlock, free, err := c.lock(ctx, "locks/"+dir+".lock")
@@ -76,7 +66,7 @@ func (c *cleaner) cache(ctx context.Context, named map[string]bool) error {
 		defer unlock()
 	}
 	return c.cached(ctx, "wheels", func(name string) error {
-		if !fsx.IsPartial(name) && !wheelName.MatchString(name) {
+		if !fsx.IsPartial(name) && !toolkit.IsCachedWheel(name) {
 			return nil
 		}
 		return c.unnamed(CleanWheel, "wheels/"+name, named[name], free)

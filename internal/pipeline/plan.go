@@ -43,11 +43,13 @@ type TargetPlan struct {
 	Pins    map[string]string `json:"pins,omitempty"`
 	// Dir is where the commands run; Env is what relmat sets for them and Pass
 	// what it hands on from the host besides its own list.
-	Dir      string               `json:"dir"`
-	Env      []toolchain.Variable `json:"env"`
-	Pass     []string             `json:"pass,omitempty"`
-	Build    []BuildPlan          `json:"build"`
-	Packages []PackagePlan        `json:"packages"`
+	Dir  string               `json:"dir"`
+	Env  []toolchain.Variable `json:"env"`
+	Pass []string             `json:"pass,omitempty"`
+	// CompilerCache is what a host that has the compiler cache gets besides.
+	CompilerCache []toolchain.Variable `json:"compiler_cache,omitempty"`
+	Build         []BuildPlan          `json:"build"`
+	Packages      []PackagePlan        `json:"packages"`
 }
 
 // HostPlan is a platform that can build a target.
@@ -145,6 +147,7 @@ func (s *Session) planTarget(row matrix.Row, fields matrix.Fields) (TargetPlan, 
 	if p.Env, err = toolchain.Variables(row, fields, home, s.plannedTargetDir(row)); err != nil {
 		return p, err
 	}
+	p.CompilerCache = toolchain.CompilerCacheVariables(row.CompilerCache)
 	o := build.Options{Row: row}
 	for _, name := range s.File.ProgramsOf(row) {
 		p.Build = append(p.Build, BuildPlan{name, append([]string{"cargo"}, o.Args(s.program(row, name))...)})
@@ -264,6 +267,13 @@ func (p TargetPlan) Script(host matrix.Platform, matrixPath string) []string {
 	for _, v := range p.Env {
 		if v.Name != "CUDA_HOME" {
 			lines = append(lines, sh.set(v.Name, v.Value))
+		}
+	}
+	if len(p.CompilerCache) > 0 {
+		// A comment in every shell: on a host without it the build would fail.
+		lines = append(lines, "# where "+p.CompilerCache[0].Value+" is installed, too:")
+		for _, v := range p.CompilerCache {
+			lines = append(lines, "# "+sh.set(v.Name, v.Value))
 		}
 	}
 	for _, b := range p.Build {

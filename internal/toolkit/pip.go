@@ -143,7 +143,7 @@ func parseReport(data []byte) ([]Wheel, error) {
 // Download brings the wheel into dir, checked against its digest, and gives
 // it its final name last. grew is called with the bytes that are there so far.
 func (p Pip) Download(ctx context.Context, w Wheel, dir string, grew func(int64)) (string, error) {
-	final := filepath.Join(dir, w.SHA256[:16]+"-"+w.File)
+	final := filepath.Join(dir, w.cacheName())
 	if sum, size, err := fsx.SHA256File(final); err == nil {
 		if sum == w.SHA256 {
 			grew(size)
