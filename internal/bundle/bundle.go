@@ -22,7 +22,6 @@ import (
 	"github.com/relmat/relmat/internal/fsx"
 	"github.com/relmat/relmat/internal/manifest"
 	"github.com/relmat/relmat/internal/matrix"
-	"github.com/relmat/relmat/internal/objfile"
 	"github.com/relmat/relmat/internal/toolkit"
 )
 
@@ -260,7 +259,7 @@ func (b *builder) libraries() error {
 	}
 	want := RunPath(b.layout)
 	for i, exe := range programs {
-		obj, err := objfile.OpenELF(exe)
+		obj, err := openELF(exe)
 		if err != nil {
 			return err
 		}

@@ -89,12 +89,12 @@ func closure(programs []string, from libraries, systemLibs []string) (libs []lib
 	for len(queue) > 0 {
 		n := queue[0]
 		queue = queue[1:]
-		obj, err := objfile.OpenELF(n.path)
+		obj, err := openELF(n.path)
 		if err != nil {
 			return nil, err
 		}
-		for _, name := range obj.Needed {
-			add(name, "needed by "+n.label, true)
+		for _, need := range obj.Needs {
+			add(need.Name, "needed by "+n.label, true)
 		}
 		for _, l := range cuda.LoadedBy(n.name) {
 			for _, pattern := range l.Names {
@@ -121,6 +121,18 @@ func closure(programs []string, from libraries, systemLibs []string) (libs []lib
 	}
 	slices.SortFunc(libs, func(a, b library) int { return strings.Compare(a.Name, b.Name) })
 	return libs, nil
+}
+
+// openELF reads a program or library for Linux.
+func openELF(path string) (*objfile.Object, error) {
+	objects, err := objfile.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if obj := objects[0]; obj.Format == objfile.ELF {
+		return obj, nil
+	}
+	return nil, fmt.Errorf("%s: not an ELF file", path)
 }
 
 // maxName bounds a library's name inside of a file; matches that cross the

@@ -1,108 +1,202 @@
-// Package objfile reads what a native file needs to be loaded. It answers or
-// gives an error for any bytes.
 package objfile
 
 import (
+	"bytes"
 	"debug/elf"
-	"errors"
+	_ "embed"
+	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 )
 
-// ErrNotELF says that a file is of another format.
-var ErrNotELF = errors.New("not an ELF file")
+//go:embed elf.json
+var elfJSON []byte
 
-// ELF is the dynamic section of an ELF file (System V ABI, "Dynamic Section").
-type ELF struct {
-	Machine elf.Machine
-	Type    elf.Type
-	// Interp is the program interpreter, of executables.
-	Interp string
-	// Soname is DT_SONAME.
-	Soname string
-	// Needed are the DT_NEEDED names in their order.
-	Needed []string
-	// Rpath and Runpath are the directories of DT_RPATH and DT_RUNPATH, which
-	// the loader treats differently.
-	Rpath, Runpath []string
+var elfFacts = mustELFFacts(elfJSON)
+
+type elfTable struct {
+	Machines []struct {
+		Number elf.Machine `json:"number"`
+		Bits   int         `json:"bits"`
+		Data   string      `json:"data"`
+		Name   string      `json:"name"`
+	} `json:"machines"`
+	// X86 are the machines whose property note tells an x86 level.
+	X86 []elf.Machine `json:"x86"`
+	// Floors say which symbol versions are versions of which library: those that
+	// start with Prefix, asked of a library whose name starts with Library.
+	Floors []struct {
+		Floor   string `json:"floor"`
+		Prefix  string `json:"prefix"`
+		Library string `json:"library"`
+	} `json:"floors"`
+	// Since are the symbol versions of glibc that are no number, and the version
+	// that brought them.
+	Since map[string]string `json:"since"`
 }
 
-// OpenELF reads the file at path.
-func OpenELF(path string) (*ELF, error) {
-	f, err := os.Open(path)
+func mustELFFacts(data []byte) elfTable {
+	var t elfTable
+	if err := json.Unmarshal(data, &t); err != nil {
+		panic("objfile: elf.json: " + err.Error())
+	}
+	for _, fact := range t.Floors {
+		new(Floors).named(fact.Floor)
+	}
+	return t
+}
+
+func isELF(head []byte) bool { return bytes.HasPrefix(head, []byte(elf.ELFMAG)) }
+
+// readELF reads an ELF file (System V ABI, generic and processor supplements;
+// Linux Standard Base, "Symbol Versioning").
+//
+// What the loader reads is read as the loader does, by program headers, and
+// not by section headers, which it never looks at and which strip may have
+// taken away. Sections of a file without section headers are its segments of
+// type PT_LOAD, under the names "PT_LOAD 0", "PT_LOAD 1" and so on.
+func readELF(r io.ReaderAt, size int64) (*Object, error) {
+	f := &elfFile{elfSource: elfSource{r: r, size: size}}
+	if err := f.headers(); err != nil {
+		return nil, err
+	}
+	o := &Object{Format: ELF, Machine: f.machineName(), Bits: 32, Size: size, Sections: f.objectSections()}
+	if f.wide {
+		o.Bits = 64
+	}
+	if f.typ == elf.ET_CORE {
+		// A core's segments and notes tell of the process, which may have been
+		// too large to be written whole.
+		o.Kind = Core
+		return o, nil
+	}
+	debug := f.isDebug()
+	var dyn elfDynamic
+	if !debug && f.typ != elf.ET_REL {
+		if err := f.checkSegments(); err != nil {
+			return nil, err
+		}
+		var err error
+		if o.Interp, err = f.interp(); err != nil {
+			return nil, err
+		}
+		if dyn, err = f.dynamic(); err != nil {
+			return nil, err
+		}
+		if err := f.linkage(o, dyn); err != nil {
+			return nil, err
+		}
+	}
+	if err := f.notes(o, debug); err != nil {
+		return nil, err
+	}
+	kind, err := f.kind(o, dyn, debug)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	e, err := ReadELF(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return e, nil
+	o.Kind = kind
+	o.Static = kind == Executable && o.Interp == "" && len(o.Needs) == 0
+	return o, nil
 }
 
-// ReadELF reads an ELF file. The error is ErrNotELF for any other format.
-func ReadELF(r io.ReaderAt) (out *ELF, err error) {
-	var magic [4]byte
-	if _, err := r.ReadAt(magic[:], 0); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
+func (f *elfFile) machineName() string {
+	data, bits := "little", 32
+	if f.order == binary.BigEndian {
+		data = "big"
 	}
-	if string(magic[:]) != elf.ELFMAG {
-		return nil, ErrNotELF
+	if f.wide {
+		bits = 64
 	}
-	// debug/elf promises no hardening against hostile files.
-	defer func() {
-		if p := recover(); p != nil {
-			out, err = nil, fmt.Errorf("damaged ELF file: %v", p)
+	for _, m := range elfFacts.Machines {
+		if m.Number == f.machine && m.Bits == bits && m.Data == data {
+			return m.Name
 		}
-	}()
-	f, err := elf.NewFile(r)
-	if err != nil {
-		return nil, fmt.Errorf("damaged ELF file: %w", err)
 	}
-	out = &ELF{Machine: f.Machine, Type: f.Type}
-	for _, p := range f.Progs {
-		// debug/elf finds the dynamic section by its section header, and takes a
-		// file without one for a static one.
-		if p.Type == elf.PT_DYNAMIC && f.SectionByType(elf.SHT_DYNAMIC) == nil {
-			return nil, errors.New("damaged ELF file: it has a dynamic segment but no section header for it")
-		}
-		if p.Type == elf.PT_INTERP && p.Filesz < 4096 {
-			b := make([]byte, p.Filesz)
-			if _, err := p.ReadAt(b, 0); err != nil {
-				return nil, fmt.Errorf("damaged ELF file: interpreter: %w", err)
+	return fmt.Sprintf("elf-%d", uint16(f.machine))
+}
+
+// kind tells what the file is for. A position-independent executable has a
+// library's type. New linkers set DF_1_PIE in it; of older ones' files, that
+// with an interpreter is an executable, unless it has a name for others to link
+// with, as glibc's libc.so.6, which prints its version when it is run.
+func (f *elfFile) kind(o *Object, dyn elfDynamic, debug bool) (Kind, error) {
+	switch f.typ {
+	case elf.ET_REL, elf.ET_EXEC, elf.ET_DYN:
+	default:
+		return "", damagedELF("its type is %d: neither an object, an executable, a library nor a core", uint16(f.typ))
+	}
+	switch {
+	case debug:
+		return Debug, nil
+	case f.typ == elf.ET_REL:
+		return Relocated, nil
+	case f.typ == elf.ET_EXEC,
+		dyn.once[elf.DT_FLAGS_1]&uint64(elf.DF_1_PIE) != 0,
+		o.Interp != "" && o.Soname == "":
+		return Executable, nil
+	}
+	return Library, nil
+}
+
+// isDebug tells a file that strip --only-keep-debug or -gsplit-dwarf made: it
+// has symbols, and of what is loaded it has headers and notes alone. Its
+// program headers, if any, are those of the file that it describes.
+func (f *elfFile) isDebug() bool {
+	dwarf, symbols, emptied := false, false, false
+	for i := range f.sections {
+		s := &f.sections[i]
+		switch {
+		case s.typ == elf.SHT_NULL:
+		case s.flags&elf.SHF_ALLOC != 0:
+			if s.typ != elf.SHT_NOBITS && s.typ != elf.SHT_NOTE {
+				return false
 			}
-			out.Interp = strings.TrimRight(string(b), "\x00")
+			emptied = emptied || s.typ == elf.SHT_NOBITS
+		case s.typ == elf.SHT_SYMTAB:
+			symbols = true
+		case strings.HasPrefix(s.name, ".debug_"), strings.HasPrefix(s.name, ".zdebug_"):
+			dwarf = true
 		}
 	}
-	for _, item := range []struct {
-		tag elf.DynTag
-		set func([]string)
-	}{
-		{elf.DT_NEEDED, func(v []string) { out.Needed = v }},
-		{elf.DT_SONAME, func(v []string) { out.Soname = strings.Join(v, "") }},
-		{elf.DT_RPATH, func(v []string) { out.Rpath = split(v) }},
-		{elf.DT_RUNPATH, func(v []string) { out.Runpath = split(v) }},
-	} {
-		v, err := f.DynString(item.tag)
-		if err != nil {
-			return nil, fmt.Errorf("damaged ELF file: %s: %w", item.tag, err)
-		}
-		// DynString leaves out a name that lies outside of the string table.
-		if all, err := f.DynValue(item.tag); err != nil || len(all) != len(v) {
-			return nil, fmt.Errorf("damaged ELF file: %s names no string", item.tag)
-		}
-		item.set(v)
-	}
-	return out, nil
+	return dwarf || symbols && emptied
 }
 
-func split(values []string) []string {
-	var dirs []string
-	for _, v := range values {
-		dirs = append(dirs, strings.Split(v, ":")...)
+// objectSections are the sections that the object shows.
+func (f *elfFile) objectSections() []Section {
+	var sections []Section
+	for i := range f.sections {
+		s := &f.sections[i]
+		if s.typ == elf.SHT_NULL {
+			continue
+		}
+		out := Section{
+			Name: s.name, Addr: s.addr,
+			Exec: s.flags&elf.SHF_EXECINSTR != 0, Alloc: s.flags&elf.SHF_ALLOC != 0,
+		}
+		if s.stored() {
+			out.Offset, out.Size = int64(s.off), int64(s.size)
+		}
+		sections = append(sections, out)
 	}
-	return dirs
+	if len(f.sections) > 0 || f.typ == elf.ET_CORE {
+		return sections
+	}
+	n := 0
+	for i := range f.progs {
+		p := &f.progs[i]
+		if p.typ != elf.PT_LOAD {
+			continue
+		}
+		// A segment that lies outside of the file is an error later on.
+		if p.filesz > 0 && f.within(p.off, p.filesz) {
+			sections = append(sections, Section{
+				Name: fmt.Sprintf("PT_LOAD %d", n), Offset: int64(p.off), Size: int64(p.filesz), Addr: p.vaddr,
+				Exec: p.flags&elf.PF_X != 0, Alloc: true,
+			})
+		}
+		n++
+	}
+	return sections
 }

@@ -3,336 +3,406 @@ package objfile_test
 import (
 	"bytes"
 	"debug/elf"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
+	"reflect"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/relmat/relmat/internal/objfile"
 )
 
-// sample is a file that the C compiler linked for a test.
-type sample struct{ name, path string }
-
-// linked are the samples of all tests; nobody writes to them.
-var linked struct {
-	samples []sample
-	err     error
+// elfSample is a file that the C compiler made for a test.
+type elfSample struct {
+	name string
+	data []byte
 }
 
-func TestMain(m *testing.M) {
+// elfSamples are those of all tests; nobody writes to their bytes.
+var elfSamples = sync.OnceValues(compileELF)
+
+func linkELF(tb testing.TB) []elfSample {
+	tb.Helper()
+	samples, err := elfSamples()
+	if err != nil {
+		tb.Fatal("these tests need a C compiler, a linker and objcopy: ", err)
+	}
+	return samples
+}
+
+func oneELF(tb testing.TB, name string) []byte {
+	tb.Helper()
+	for _, s := range linkELF(tb) {
+		if s.name == name {
+			return slices.Clone(s.data)
+		}
+	}
+	tb.Fatal("there is no sample ", name)
+	return nil
+}
+
+const dlopenNote = `[{"soname":["libz.so.1","libz.so"],"feature":"zlib","description":"compressed files","priority":"recommended"},{"soname":["libq.so"]}]`
+
+// elfSources are the files that the samples are compiled from.
+func elfSources() map[string]string {
+	var many strings.Builder
+	for i := range 0xff00 {
+		fmt.Fprintf(&many, ".section .s%d,\"a\"\n.byte 1\n", i)
+	}
+	functions := func(names ...string) string {
+		return "int " + strings.Join(names, "(void) { return 1; }\nint ") + "(void) { return 1; }\n"
+	}
+	return map[string]string{
+		"foo.c":    functions("foo"),
+		"bar.c":    "int foo(void);\nint bar(void) { return foo(); }\n",
+		"main.c":   "int bar(void);\nint foo(void);\nvoid _start(void) { bar(); foo(); for (;;) {} }\n",
+		"alone.c":  "void _start(void) { for (;;) {} }\n",
+		"interp.c": "const char interp[] __attribute__((section(\".interp\"))) = \"/lib/ld.so.9\";\n",
+		"hello.cc": "#include <iostream>\n#include <string>\n" +
+			"int main(int n, char **v) { try { std::cout << std::stoi(v[n - 1]) << std::endl; } catch (std::exception &e) { return 1; } }\n",
+		"note.s": ".section .note.dlopen,\"a\",%note\n.balign 4\n.4byte 4, 2f-1f, 0x407c0c0a\n.asciz \"FDO\"\n" +
+			"1: .asciz " + strconv.Quote(dlopenNote) + "\n2: .balign 4\n.section .note.GNU-stack,\"\",%progbits\n",
+		"many.s":   many.String(),
+		"libc.map": "GLIBC_2.4 { global: v4; };\nGLIBC_2.10 { global: v10; } GLIBC_2.4;\nGLIBC_PRIVATE { global: vp; };\nOTHER_9.9 { global: vo; };\n",
+		"libc.c":   functions("v4", "v10", "vp", "vo"),
+		"stdc.map": "GLIBCXX_3.4.9 { global: x9; };\nGLIBCXX_3.4.30 { global: x30; };\nCXXABI_1.3.13 { global: a; };\nCXXABI_TM_1 { global: tm; };\n",
+		"stdc.c":   functions("x9", "x30", "a", "tm"),
+		"versions.c": "int v4(void), v10(void), vp(void), vo(void), x9(void), x30(void), a(void), tm(void);\n" +
+			"void _start(void) { v4(); v10(); vp(); vo(); x9(); x30(); a(); tm(); for (;;) {} }\n",
+	}
+}
+
+// compileELF makes one ELF file of each kind that a package can hold.
+func compileELF() (samples []elfSample, err error) {
 	dir, err := os.MkdirTemp("", "objfile-test-")
 	if err != nil {
-		panic(err)
+		return nil, err
 	}
-	linked.samples, linked.err = compile(dir)
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
-}
-
-func link(tb testing.TB) []sample {
-	tb.Helper()
-	if linked.err != nil {
-		tb.Fatal("these tests need a C compiler and a linker: ", linked.err)
-	}
-	return linked.samples
-}
-
-// compile makes one ELF file of each kind that a package can hold. Nothing of
-// them needs a C library, so that any compiler will do.
-func compile(dir string) (samples []sample, err error) {
-	for name, text := range map[string]string{
-		"foo.c":   "int foo(void) { return 1; }\n",
-		"bar.c":   "int foo(void);\nint bar(void) { return foo(); }\n",
-		"main.c":  "int bar(void);\nint foo(void);\nvoid _start(void) { bar(); foo(); for (;;) {} }\n",
-		"alone.c": "void _start(void) { for (;;) {} }\n",
-	} {
+	defer os.RemoveAll(dir)
+	for name, text := range elfSources() {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			return nil, err
 		}
 	}
-	program := []string{"main.c", "libbar.so", "libfoo.so", "-Wl,--no-as-needed"}
-	for _, s := range []struct {
-		out  string
-		args []string
-	}{
-		{"libfoo.so", []string{"-shared", "-fPIC", "-Wl,-soname,libfoo.so.1", "foo.c"}},
-		{"libbar.so", []string{"-shared", "-fPIC", "bar.c", "libfoo.so"}},
-		{"plain", program},
-		{"rpath", append(slices.Clone(program), "-Wl,--disable-new-dtags", "-Wl,-rpath,$ORIGIN/../lib")},
-		{"runpath", append(slices.Clone(program), "-Wl,--enable-new-dtags", "-Wl,-rpath,$ORIGIN/../lib")},
-		{"rpath-of-two", append(slices.Clone(program), "-Wl,--disable-new-dtags", "-Wl,-rpath,/opt/one:$ORIGIN/two")},
-		{"stripped", append(slices.Clone(program), "-s", "-Wl,-rpath,$ORIGIN")},
-		{"static", []string{"-static", "alone.c"}},
-		{"object.o", []string{"-c", "foo.c"}},
-	} {
-		cmd := exec.Command("cc", append([]string{"-nostdlib", "-o", s.out}, s.args...)...)
+	type job struct{ name, command string }
+	const program = "cc -nostdlib main.c libbar.so libfoo.so -Wl,--no-as-needed -o "
+	const library = "cc -nostdlib -shared -fPIC foo.c -o "
+	jobs := []job{
+		{"libfoo.so", library + "libfoo.so -Wl,-soname,libfoo.so.1"},
+		{"libbar.so", "cc -nostdlib -shared -fPIC bar.c libfoo.so -o libbar.so"},
+		{"plain", program + "plain -no-pie"},
+		{"pie", program + "pie -pie -fPIE"},
+		{"rpath", program + "rpath -Wl,--disable-new-dtags,-rpath,$ORIGIN/../lib"},
+		{"runpath", program + "runpath -Wl,--enable-new-dtags,-rpath,$ORIGIN/../lib"},
+		{"rpath-of-two", program + "rpath-of-two -Wl,--disable-new-dtags,-rpath,/opt/one:$ORIGIN/two"},
+		{"stripped", program + "stripped -s -Wl,-rpath,$ORIGIN"},
+		{"old-pie", library + "old-pie interp.c"},
+		{"libruns.so", library + "libruns.so interp.c -Wl,-soname,libruns.so.6"},
+		{"static", "cc -nostdlib -static -no-pie alone.c -o static"},
+		{"static-pie", "cc -nostdlib -static-pie -fPIE alone.c -o static-pie"},
+		{"object.o", "cc -c foo.c -o object.o"},
+		{"many.o", "cc -c many.s -o many.o"},
+		{"build-id", library + "build-id -Wl,--build-id=0xC0FFEE1234567890"},
+		{"no-build-id", library + "no-build-id -Wl,--build-id=none"},
+		{"filter", library + "filter -Wl,-F,libreal.so.1,-f,visibility=hidden"},
+		{"dlopen", library + "dlopen note.s"},
+		{"hello", "c++ hello.cc -o hello"},
+		{"libversions.so.6", "cc -nostdlib -shared -fPIC -Wl,--version-script=libc.map,-soname,libversions.so.6 libc.c -o libversions.so.6"},
+		{"libstdc++.so.6", "cc -nostdlib -shared -fPIC -Wl,--version-script=stdc.map,-soname,libstdc++.so.6 stdc.c -o libstdc++.so.6"},
+		{"versions", "cc -nostdlib versions.c libversions.so.6 libstdc++.so.6 -o versions"},
+		{"with-debug", library + "with-debug -g"},
+		{"with-debug.debug", "objcopy --only-keep-debug with-debug with-debug.debug"},
+		{"pie.debug", "objcopy --only-keep-debug pie pie.debug"},
+	}
+	if runtime.GOARCH == "amd64" {
+		for _, level := range []string{"baseline", "v2", "v3", "v4"} {
+			name := "x86-64-" + level
+			jobs = append(jobs, job{name, library + name + " -Wl,-z," + name})
+		}
+	}
+	for _, j := range jobs {
+		args := strings.Fields(j.command)
+		cmd := exec.Command(args[0], args[1:]...)
 		cmd.Dir = dir
 		if msg, err := cmd.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("%v: %w\n%s", cmd.Args, err, msg)
 		}
-		samples = append(samples, sample{s.out, filepath.Join(dir, s.out)})
+		data, err := os.ReadFile(filepath.Join(dir, j.name))
+		if err != nil {
+			return nil, err
+		}
+		samples = append(samples, elfSample{j.name, data})
 	}
 	return samples, nil
 }
 
-func readelf(tb testing.TB, args ...string) string {
-	tb.Helper()
-	cmd := exec.Command("readelf", args...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	out, err := cmd.Output()
+func readELF(data []byte) (*objfile.Object, error) {
+	objects, err := objfile.Read(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
-		tb.Fatalf("these tests need readelf of binutils: %v: %v", cmd.Args, err)
+		return nil, err
 	}
-	return string(out)
+	return objects[0], nil
 }
 
-// truth is what readelf says of a file.
-func truth(tb testing.TB, path string) (needed, rpath, runpath []string, soname, interp, kind string) {
+func mustReadELF(tb testing.TB, data []byte) *objfile.Object {
 	tb.Helper()
-	dynamic := readelf(tb, "-dW", path)
-	values := func(tag string) []string {
-		var v []string
-		for _, m := range regexp.MustCompile(`\(`+tag+`\)[^\[\n]*\[([^\]\n]*)\]`).FindAllStringSubmatch(dynamic, -1) {
-			v = append(v, m[1])
-		}
-		return v
+	o, err := readELF(data)
+	if err != nil {
+		tb.Fatal(err)
 	}
-	directories := func(tag string) []string {
-		var dirs []string
-		for _, v := range values(tag) {
-			dirs = append(dirs, strings.Split(v, ":")...)
-		}
-		return dirs
-	}
-	if m := regexp.MustCompile(`Requesting program interpreter: ([^\]\n]+)\]`).FindStringSubmatch(readelf(tb, "-lW", path)); m != nil {
-		interp = m[1]
-	}
-	if m := regexp.MustCompile(`Type:\s+(\w+)`).FindStringSubmatch(readelf(tb, "-hW", path)); m != nil {
-		kind = "ET_" + m[1]
-	}
-	return values("NEEDED"), directories("RPATH"), directories("RUNPATH"), strings.Join(values("SONAME"), ""), interp, kind
+	return o
 }
 
-func TestReadELFAgreesWithReadelf(t *testing.T) {
+// TestELFAgreesWithReadelf compares every field that readelf knows too, in the
+// samples, in what sstrip makes of them, and in files for other machines.
+func TestELFAgreesWithReadelf(t *testing.T) {
+	files := slices.Clone(linkELF(t))
+	for name, spec := range elfSpecs() {
+		if !spec.unloaded { // readelf then finds no dynamic section
+			files = append(files, elfSample{name, spec.make().data})
+		}
+	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range append(link(t), sample{"this test", self}) {
+	data, err := os.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range append(files, elfSample{"this test", data}) {
 		t.Run(s.name, func(t *testing.T) {
-			got, err := objfile.OpenELF(s.path)
-			if err != nil {
-				t.Fatal(err)
+			t.Parallel()
+			got, truth := mustReadELF(t, s.data), askReadelf(t, s.data)
+			if got.Format != objfile.ELF || got.Offset != 0 || got.Size != int64(len(s.data)) {
+				t.Errorf("it is %s at %d, of %d bytes", got.Format, got.Offset, got.Size)
 			}
-			needed, rpath, runpath, soname, interp, kind := truth(t, s.path)
-			for _, list := range []struct {
-				name      string
-				got, want []string
-			}{
-				{"NEEDED", got.Needed, needed},
-				{"RPATH", got.Rpath, rpath},
-				{"RUNPATH", got.Runpath, runpath},
-				{"SONAME", []string{got.Soname}, []string{soname}},
-				{"interpreter", []string{got.Interp}, []string{interp}},
-				{"type", []string{got.Type.String()}, []string{kind}},
-			} {
-				if !slices.Equal(list.got, list.want) {
-					t.Errorf("%s is %q, readelf says %q", list.name, list.got, list.want)
-				}
+			bare, ok := withoutSections(s.data)
+			if !ok {
+				truth.compare(t, got)
+				return
 			}
+			// readelf finds symbol versions by their section alone.
+			short := askReadelf(t, bare)
+			short.versions, short.floors = truth.versions, truth.floors
+			truth.compare(t, got)
+			short.compare(t, mustReadELF(t, bare))
 		})
 	}
 }
 
-// TestSamplesDiffer guards the test above: samples that all look alike would
-// prove nothing.
-func TestSamplesDiffer(t *testing.T) {
-	want := map[string]objfile.ELF{
-		"libfoo.so":    {Type: elf.ET_DYN, Soname: "libfoo.so.1"},
-		"libbar.so":    {Type: elf.ET_DYN, Needed: []string{"libfoo.so.1"}},
-		"rpath":        {Needed: []string{"libbar.so", "libfoo.so.1"}, Rpath: []string{"$ORIGIN/../lib"}},
-		"runpath":      {Needed: []string{"libbar.so", "libfoo.so.1"}, Runpath: []string{"$ORIGIN/../lib"}},
-		"rpath-of-two": {Needed: []string{"libbar.so", "libfoo.so.1"}, Rpath: []string{"/opt/one", "$ORIGIN/two"}},
-		"static":       {},
-		"object.o":     {Type: elf.ET_REL},
+// TestELFSamplesDiffer guards the test above: samples that all look alike
+// would prove nothing. It has the fields that readelf leaves to its reader.
+func TestELFSamplesDiffer(t *testing.T) {
+	type want struct {
+		kind   objfile.Kind
+		static bool
+		floors objfile.Floors
 	}
-	for _, s := range link(t) {
-		w, ok := want[s.name]
-		if !ok {
+	exe, lib := objfile.Executable, objfile.Library
+	for name, w := range map[string]want{
+		"libfoo.so":        {kind: lib},
+		"plain":            {kind: exe},
+		"pie":              {kind: exe},
+		"old-pie":          {kind: exe},
+		"libruns.so":       {kind: lib},
+		"static":           {kind: exe, static: true},
+		"static-pie":       {kind: exe, static: true},
+		"object.o":         {kind: objfile.Relocated},
+		"many.o":           {kind: objfile.Relocated},
+		"with-debug":       {kind: lib},
+		"with-debug.debug": {kind: objfile.Debug},
+		"pie.debug":        {kind: objfile.Debug},
+		"versions":         {kind: exe, floors: objfile.Floors{Glibc: "2.10", Glibcxx: "3.4.30", CXXABI: "1.3.13"}},
+	} {
+		got := mustReadELF(t, oneELF(t, name))
+		if got.Kind != w.kind || got.Static != w.static || got.Floors != w.floors {
+			t.Errorf("%s is %s, static %v, with floors %+v; want %+v", name, got.Kind, got.Static, got.Floors, w)
+		}
+	}
+	if o := mustReadELF(t, oneELF(t, "hello")); o.Floors.Glibc == "" || o.Floors.Glibcxx == "" || o.Floors.CXXABI == "" {
+		t.Errorf("a C++ program has the floors %+v", o.Floors)
+	}
+	if o := mustReadELF(t, oneELF(t, "build-id")); o.BuildID != "c0ffee1234567890" {
+		t.Errorf("the build-id is %q", o.BuildID)
+	}
+	for level, want := range map[string]string{"baseline": "x86-64", "v2": "x86-64-v2", "v3": "x86-64-v3", "v4": "x86-64-v4"} {
+		if runtime.GOARCH != "amd64" {
 			continue
 		}
-		got, err := objfile.OpenELF(s.path)
-		if err != nil {
-			t.Fatal(err)
+		if o := mustReadELF(t, oneELF(t, "x86-64-"+level)); o.ISA != (objfile.ISA{Level: want, Evidence: ".note.gnu.property"}) {
+			t.Errorf("a library for %s asks for %+v", level, o.ISA)
 		}
-		if w.Type != 0 && got.Type != w.Type || got.Soname != w.Soname ||
-			!slices.Equal(got.Needed, w.Needed) || !slices.Equal(got.Rpath, w.Rpath) || !slices.Equal(got.Runpath, w.Runpath) {
-			t.Errorf("%s: got %+v, want %+v", s.name, got, w)
+	}
+	if o := mustReadELF(t, oneELF(t, "object.o")); o.ISA != (objfile.ISA{}) {
+		t.Errorf("an object that says nothing asks for %+v", o.ISA)
+	}
+	if n := len(mustReadELF(t, oneELF(t, "many.o")).Sections); n < 0xff00 {
+		t.Errorf("an object of %d sections has %d", 0xff00, n)
+	}
+	wantNeeds := []objfile.Need{{Name: "libreal.so.1", How: "reexport"}}
+	if o := mustReadELF(t, oneELF(t, "filter")); !reflect.DeepEqual(o.Needs, wantNeeds) {
+		t.Errorf("a filter needs %+v", o.Needs)
+	}
+}
+
+func TestELFDlopenNote(t *testing.T) {
+	want := []objfile.Dlopen{
+		{Sonames: []string{"libz.so.1", "libz.so"}, Feature: "zlib", Purpose: "compressed files", Priority: "recommended"},
+		{Sonames: []string{"libq.so"}},
+	}
+	data := oneELF(t, "dlopen")
+	bare, _ := withoutSections(data)
+	for _, data := range [][]byte{data, bare} {
+		if got := mustReadELF(t, data).Dlopen; !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, want %+v", got, want)
 		}
 	}
 }
 
-func TestReadELFOfOtherFormats(t *testing.T) {
-	for name, data := range map[string]string{
-		"empty":          "",
-		"three bytes":    elf.ELFMAG[:3],
-		"text":           "#!/bin/sh\nexit 0\n",
-		"PE":             "MZ\x90\x00\x03\x00\x00\x00",
-		"Mach-O":         "\xcf\xfa\xed\xfe\x0c\x00\x00\x01",
-		"almost":         "\x7fELG\x02\x01\x01\x00",
-		"archive of ELF": "!<arch>\n" + elf.ELFMAG,
-	} {
-		if _, err := objfile.ReadELF(strings.NewReader(data)); !errors.Is(err, objfile.ErrNotELF) {
-			t.Errorf("%s: the error is %v, want ErrNotELF", name, err)
+// withoutSections takes the section headers away, as sstrip does. The loader
+// does without them; of an object and of a debug file nothing is left.
+func withoutSections(data []byte) (bare []byte, ok bool) {
+	f, err := elf.NewFile(bytes.NewReader(data))
+	if err != nil || f.Type == elf.ET_REL {
+		return nil, false
+	}
+	if s := f.Section(".text"); s != nil && s.Type == elf.SHT_NOBITS {
+		return nil, false
+	}
+	bare = slices.Clone(data)
+	if f.Class == elf.ELFCLASS64 {
+		clear(bare[0x28:0x30]) // e_shoff
+		clear(bare[0x3c:0x40]) // e_shnum, e_shstrndx
+	} else {
+		clear(bare[0x20:0x24])
+		clear(bare[0x30:0x34])
+	}
+	return bare, true
+}
+
+// TestELFWithoutSectionsHasSegments leaves something to search in where the
+// linker's parts are unknown.
+func TestELFWithoutSectionsHasSegments(t *testing.T) {
+	data := oneELF(t, "pie")
+	bare, _ := withoutSections(data)
+	f, err := elf.NewFile(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []objfile.Section
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_LOAD {
+			want = append(want, objfile.Section{
+				Name: fmt.Sprintf("PT_LOAD %d", len(want)), Offset: int64(p.Off), Size: int64(p.Filesz), Addr: p.Vaddr,
+				Exec: p.Flags&elf.PF_X != 0, Alloc: true,
+			})
 		}
+	}
+	if got := mustReadELF(t, bare).Sections; !reflect.DeepEqual(got, want) || len(got) == 0 {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 
-func TestOpenELFNamesTheFile(t *testing.T) {
+func TestOpenNamesTheFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notes.txt")
 	if err := os.WriteFile(path, []byte("no program"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	_, err := objfile.OpenELF(path)
-	if !errors.Is(err, objfile.ErrNotELF) || !strings.Contains(err.Error(), path) {
+	_, err := objfile.Open(path)
+	if !errors.Is(err, objfile.ErrFormat) || !strings.Contains(err.Error(), path) {
 		t.Errorf("the error is %v", err)
 	}
-	if _, err := objfile.OpenELF(path + ".missing"); !errors.Is(err, os.ErrNotExist) {
+	if _, err := objfile.Open(path + ".missing"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the error of a missing file is %v", err)
 	}
-	// A directory can be opened, and fails when it is read.
-	if _, err := objfile.OpenELF(filepath.Dir(path)); err == nil || errors.Is(err, objfile.ErrNotELF) {
-		t.Errorf("the error of a directory is %v", err)
+	if err := os.WriteFile(path, oneELF(t, "pie")[:100], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := objfile.Open(path); err == nil || errors.Is(err, objfile.ErrFormat) || !strings.Contains(err.Error(), path) {
+		t.Errorf("the error of half a file is %v", err)
 	}
 }
 
-// failing is a disk that breaks after some bytes.
-type failing struct {
+// failingDisk breaks after some bytes.
+type failingDisk struct {
 	data  []byte
 	after int64
 }
 
 var errDisk = errors.New("the disk is broken")
 
-func (f failing) ReadAt(p []byte, off int64) (int, error) {
+func (f failingDisk) ReadAt(p []byte, off int64) (int, error) {
 	if off+int64(len(p)) > f.after {
 		return 0, errDisk
 	}
 	return bytes.NewReader(f.data).ReadAt(p, off)
 }
 
-func TestReadErrorIsNotTakenForAnotherFormat(t *testing.T) {
-	data := read(t, link(t)[0].path)
-	for _, after := range []int64{0, 3, 8, 70, 1000} {
-		_, err := objfile.ReadELF(failing{data, after})
+func TestELFReadErrorIsNotTakenForAnotherFormat(t *testing.T) {
+	data := oneELF(t, "pie")
+	for _, after := range []int64{0, 3, 8, 70, 1000, 5000, int64(len(data)) - 1} {
+		_, err := objfile.Read(failingDisk{data, after}, int64(len(data)))
 		if !errors.Is(err, errDisk) {
 			t.Errorf("a disk that breaks after %d bytes gives %v", after, err)
 		}
 	}
+	// A file that has become shorter since its size was asked for.
+	if o, err := objfile.Read(bytes.NewReader(data[:5000]), int64(len(data))); err == nil {
+		t.Errorf("a file that ends early gives %+v", o)
+	}
 }
 
-// TestTruncated cuts files everywhere: their section headers stand at the end,
-// so none of the pieces is whole.
-func TestTruncated(t *testing.T) {
-	for _, s := range link(t) {
-		data := read(t, s.path)
-		for n := 0; n < len(data); n += 1 + n/64 {
-			got, err := objfile.ReadELF(bytes.NewReader(data[:n]))
+// TestELFTruncated cuts files everywhere: their section headers stand at the
+// end, so none of the pieces is whole.
+func TestELFTruncated(t *testing.T) {
+	for _, s := range linkELF(t) {
+		for n := 0; n < len(s.data); n += 1 + n/64 {
+			got, err := readELF(s.data[:n])
 			if err == nil {
-				t.Fatalf("%s: %d of %d bytes give %+v", s.name, n, len(data), got)
+				t.Fatalf("%s: %d of %d bytes give %+v", s.name, n, len(s.data), got)
 			}
-			if n < 4 != errors.Is(err, objfile.ErrNotELF) {
+			if n < 4 != errors.Is(err, objfile.ErrFormat) {
 				t.Fatalf("%s: %d bytes give %v", s.name, n, err)
 			}
 		}
 	}
 }
 
-// TestNoSectionHeaders takes the section headers away, as sstrip does. The
-// loader does without them; this reader must not say that nothing is needed.
-func TestNoSectionHeaders(t *testing.T) {
-	for _, s := range link(t) {
-		if s.name != "rpath" {
-			continue
-		}
-		data := read(t, s.path)
-		clear(data[0x28:0x30]) // e_shoff
-		clear(data[0x3c:0x40]) // e_shnum, e_shstrndx
-		path := filepath.Join(t.TempDir(), "bare")
-		if err := os.WriteFile(path, data, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if needed, _, _, _, _, _ := truth(t, path); len(needed) == 0 {
-			t.Fatal("readelf finds no NEEDED entry: the test has destroyed too much")
-		}
-		if got, err := objfile.OpenELF(path); err == nil || !strings.Contains(err.Error(), "damaged") {
-			t.Errorf("got %+v, %v; want an error", got, err)
-		}
-		return
-	}
-	t.Fatal("there is no sample to work on")
+// countingReader counts what is read.
+type countingReader struct {
+	data         []byte
+	reads, bytes int
 }
 
-// TestNeededOutsideOfStrings has a NEEDED entry point nowhere: leaving it out
-// would leave a library out of a package.
-func TestNeededOutsideOfStrings(t *testing.T) {
-	for _, s := range link(t) {
-		if s.name != "rpath" {
-			continue
-		}
-		data := read(t, s.path)
-		f, err := elf.NewFile(bytes.NewReader(data))
-		if err != nil {
-			t.Fatal(err)
-		}
-		dynamic := data[f.Section(".dynamic").Offset:]
-		for f.ByteOrder.Uint64(dynamic) != uint64(elf.DT_NEEDED) {
-			dynamic = dynamic[16:]
-		}
-		f.ByteOrder.PutUint64(dynamic[8:], 1<<40)
-		if got, err := objfile.ReadELF(bytes.NewReader(data)); err == nil || !strings.Contains(err.Error(), "DT_NEEDED") {
-			t.Errorf("got %+v, %v; want an error", got, err)
-		}
-		return
-	}
-	t.Fatal("there is no sample to work on")
+func (c *countingReader) ReadAt(p []byte, off int64) (int, error) {
+	c.reads++
+	c.bytes += len(p)
+	return bytes.NewReader(c.data).ReadAt(p, off)
 }
 
-func FuzzReadELF(f *testing.F) {
-	for _, s := range link(f) {
-		f.Add(read(f, s.path))
-	}
-	f.Add([]byte(elf.ELFMAG))
-	// A header that promises the largest tables.
-	header := make([]byte, 64)
-	copy(header, elf.ELFMAG+"\x02\x01\x01")
-	binary.LittleEndian.PutUint64(header[0x28:], 64)
-	binary.LittleEndian.PutUint32(header[0x3a:], 0xffffffff)
-	f.Add(header)
-	f.Fuzz(func(t *testing.T, data []byte) {
-		got, err := objfile.ReadELF(bytes.NewReader(data))
-		if (got == nil) == (err == nil) {
-			t.Fatalf("got %+v and %v", got, err)
-		}
-		if errors.Is(err, objfile.ErrNotELF) == bytes.HasPrefix(data, []byte(elf.ELFMAG)) {
-			t.Fatalf("the first bytes are %q and the error is %v", data[:min(len(data), 4)], err)
-		}
-	})
-}
-
-func read(tb testing.TB, path string) []byte {
-	tb.Helper()
-	data, err := os.ReadFile(path)
+// TestELFReadsHeadersAlone holds the cost of a file of some megabytes.
+func TestELFReadsHeadersAlone(t *testing.T) {
+	self, err := os.Executable()
 	if err != nil {
-		tb.Fatal(err)
+		t.Fatal(err)
 	}
-	return data
+	data, err := os.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &countingReader{data: data}
+	if _, err := objfile.Read(r, int64(len(data))); err != nil {
+		t.Fatal(err)
+	}
+	if r.reads > 20 || r.bytes > 64<<10 {
+		t.Errorf("%d reads of %d bytes together, of a file of %d bytes", r.reads, r.bytes, len(data))
+	}
 }
