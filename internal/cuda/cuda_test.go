@@ -20,6 +20,10 @@ func TestIsDriver(t *testing.T) {
 		"libnvidia-nvvm.so.4":            true,
 		"nvcuda.dll":                     true,
 		"nvml.dll":                       true,
+		"NVCUDA.DLL":                     true,
+		"nvcudart_hybrid64.dll":          true,
+		"libnvcuvid.so.1":                true,
+		"nvldumdx.dll":                   true,
 		"libcudart.so.13":                false,
 		"libcublas.so.13":                false,
 		"libcublasLt.so.13":              false,
@@ -28,6 +32,8 @@ func TestIsDriver(t *testing.T) {
 		"libnvJitLink.so.13":             false,
 		"libcudnn.so.9":                  false,
 		"cudart64_13.dll":                false,
+		"nvrtc64_130_0.dll":              false,
+		"nvJitLink_130_0.dll":            false,
 		"libcudadebugger-of-mine.so.1":   false,
 		"libmynvidia-ml.so.1":            false,
 		"libcuda":                        false,
@@ -56,7 +62,20 @@ func TestLoadedBy(t *testing.T) {
 		{library: "libcudnn.so.9", names: []string{
 			"libcudnn_ops.so.*", "libcudnn_cnn.so.*", "libcudnn_adv.so.*", "libcudnn_graph.so.*", "libcudnn_ext.so.*",
 		}},
+		{library: "libcusparse.so.12", names: []string{"libnvJitLink.so.*"}},
+		{library: "libcudnn_adv.so.9", names: []string{"libcublasLt.so.*"}},
+		{library: "libmlx.so", names: []string{"libnvidia-ml.so.1"}},
+		{library: "nvrtc64_130_0.dll", pattern: "nvrtc-builtins64_"},
+		{library: "cublasLt64_13.dll", names: []string{"nvrtc64_*_0.dll"}},
+		{library: "cufft64_12.dll", names: []string{"nvjitlink_*_0.dll", "nvrtc64_*_0.dll"}},
+		{library: "cusparse64_12.dll", names: []string{"nvjitlink_*_0.dll"}},
+		{library: "cudnn64_9.dll", names: []string{"cudnn_ops64_*.dll", "cudnn_cnn64_*.dll", "cudnn_adv64_*.dll", "cudnn_graph64_*.dll", "cudnn_ext64_*.dll"}},
+		{library: "MLX.DLL", names: []string{"nvml.dll"}},
 		// These begin as others in the table do, and are not they.
+		{library: "nvrtc64_130_0.alt.dll"},
+		{library: "nvrtc-builtins64_130.dll"},
+		{library: "cublas64_13.dll"},
+		{library: "cudnn_ops64_9.dll"},
 		{library: "libcublas.so.13"},
 		{library: "libnvrtc-builtins.so.13.0"},
 		{library: "libcudnn_ops.so.9"},
@@ -113,7 +132,7 @@ func TestTable(t *testing.T) {
 	if err := dec.Decode(&strict); err != nil {
 		t.Fatal(err)
 	}
-	if strict.Source == "" || len(strict.Driver) == 0 || len(strict.LoadedByName) == 0 {
+	if strict.Source == "" || len(strict.Driver) == 0 || len(strict.LoadedByName) == 0 || len(strict.Beside) == 0 || len(strict.Families) == 0 {
 		t.Error("a part of the table is empty")
 	}
 	patterns := slices.Clone(strict.Driver)
@@ -133,14 +152,24 @@ func TestTable(t *testing.T) {
 			}
 		}
 	}
+	for _, f := range strict.Families {
+		patterns = append(patterns, f.Members...)
+	}
+	for _, b := range strict.Beside {
+		patterns = append(append(patterns, b.Library), b.Files...)
+	}
 	for _, p := range patterns {
+		if strings.HasSuffix(strings.ToLower(p), ".dll") && p != strings.ToLower(p) {
+			t.Errorf("%q is not in lower case, as DLLs are compared", p)
+		}
 		if _, err := path.Match(p, ""); err != nil || strings.Contains(p, "/") {
 			t.Errorf("%q is no pattern of a file name: %v", p, err)
 		}
 	}
 	for _, l := range strict.LoadedByName {
 		for _, n := range l.Names {
-			if IsDriver(strings.ReplaceAll(n, "*", "1")) {
+			// A driver library is named exactly: no package holds one for a pattern.
+			if strings.Contains(n, "*") && IsDriver(strings.ReplaceAll(n, "*", "1")) {
 				t.Errorf("%s loads %s, a driver library that no package holds", l.Library, n)
 			}
 		}
@@ -160,5 +189,36 @@ func TestDamagedTable(t *testing.T) {
 			}()
 			mustParse([]byte(text))
 		}()
+	}
+}
+
+// TestFamilies has every library that loads others by name be of the family of
+// those that are of one version with it.
+func TestFamilies(t *testing.T) {
+	for name, want := range map[string]string{
+		"libcudnn.so.9": "cuDNN", "libcudnn_engines_tensor_ir.so.9": "cuDNN", "cudnn64_9.dll": "cuDNN", "cudnn_graph64_9.dll": "cuDNN",
+		"libnvrtc.so.13": "NVRTC", "libnvrtc-builtins.so.13.2": "NVRTC", "nvrtc64_130_0.dll": "NVRTC", "NVRTC-builtins64_132.dll": "NVRTC",
+		"libcublas.so.13": "cuBLAS", "cublasLt64_13.dll": "cuBLAS", "libcufftw.so.12": "cuFFT", "cusolverMg64_12.dll": "cuSOLVER",
+		"libcusparse.so.12": "", "libcudart.so.13": "", "libc.so.6": "", "": "", "libcudnn.so": "",
+	} {
+		if got := FamilyOf(name); got != want {
+			t.Errorf("%s is of family %q, want %q", name, got, want)
+		}
+	}
+	for _, f := range libraries.Families {
+		for _, m := range f.Members {
+			if got := FamilyOf(strings.ReplaceAll(m, "*", "1")); got != f.Name {
+				t.Errorf("%s is of %q and of %q", m, got, f.Name)
+			}
+		}
+	}
+}
+
+func TestBeside(t *testing.T) {
+	if got := Beside("libmlx.dylib"); !slices.Equal(got, []string{"mlx.metallib"}) {
+		t.Errorf("libmlx.dylib reads %q", got)
+	}
+	if got := Beside("libmlx.so"); got != nil {
+		t.Errorf("libmlx.so reads %q", got)
 	}
 }

@@ -78,9 +78,9 @@ type BaseSet struct {
 	patterns []string
 }
 
-// Base is the platform's base set: glibc's and gcc's run-time libraries on
-// Linux; what Windows 10 and 11 have in their system directory, without the
-// Visual C++ redistributable; macOS's shared cache. The set of an unknown
+// Base is the platform's base set: glibc's and gcc's run-time libraries and
+// zlib on Linux; what Windows 10 and 11 have in their system directory, without
+// the Visual C++ redistributable; macOS's shared cache. The set of an unknown
 // platform is empty.
 func Base(platform string) *BaseSet {
 	if b := baseSets[platform]; b != nil {

@@ -16,11 +16,11 @@ func TestPackage(t *testing.T) {
 	const interp = "interp=/lib64/ld-linux-x86-64.so.2"
 	for name, c := range map[string]tableCase{
 		"who provides it": {
-			files: "bin/p x86_64 " + interp + " rpath=$ORIGIN/../lib liba.so libc.so.6 libcuda.so.1 libstdc++.so.6 libz.so.1\nlib/liba.so x86_64 libm.so.6\nlib/libstdc++.so.6 x86_64", root: "/bin/p",
+			files: "bin/p x86_64 " + interp + " rpath=$ORIGIN/../lib liba.so libc.so.6 libcuda.so.1 libstdc++.so.6 libssl.so.3\nlib/liba.so x86_64 libm.so.6\nlib/libstdc++.so.6 x86_64", root: "/bin/p",
 			want: []string{
 				"  needed liba.so: found /lib/liba.so [RPATH $ORIGIN/../lib]", "  needed libc.so.6: system", "  needed libcuda.so.1: driver",
 				"  needed libstdc++.so.6: found /lib/libstdc++.so.6 [RPATH $ORIGIN/../lib]",
-				"  needed libz.so.1: missing searched /bin/../lib /lib/x86_64-linux-gnu /usr/lib/x86_64-linux-gnu /lib64 /usr/lib64 /lib /usr/lib",
+				"  needed libssl.so.3: missing searched /bin/../lib /lib/x86_64-linux-gnu /usr/lib/x86_64-linux-gnu /lib64 /usr/lib64 /lib /usr/lib",
 			},
 		},
 		"the driver's library is packed": {
@@ -169,7 +169,7 @@ func (v overlay) Object(p string) ([]*objfile.Object, string, error) {
 
 func TestBase(t *testing.T) {
 	for platform, names := range map[string][]string{
-		Linux:   {"libc.so.6", "libstdc++.so.6", "ld-linux-aarch64.so.1"},
+		Linux:   {"libc.so.6", "libstdc++.so.6", "libz.so.1", "ld-linux-aarch64.so.1"},
 		Windows: {"KERNEL32.dll", "bcryptprimitives.dll", "ws2_32.dll", "dbghelp.dll", "dxgi.dll", "ucrtbase.dll", "msvcrt.dll"},
 		MacOS:   {"/usr/lib/libSystem.B.dylib", "/System/Library/Frameworks/Metal.framework/Versions/A/Metal"},
 	} {
@@ -184,7 +184,7 @@ func TestBase(t *testing.T) {
 		}
 	}
 	for platform, names := range map[string][]string{
-		Linux:   {"libz.so.1", "libgomp.so.1", "LIBC.so.6", "libcuda.so.1"},
+		Linux:   {"libssl.so.3", "libgomp.so.1", "LIBC.so.6", "libcuda.so.1"},
 		Windows: {"vcruntime140.dll", "msvcp140.dll", "vcomp140.dll", "nvcuda.dll"},
 		MacOS:   {"/usr/local/lib/libx.dylib", "/opt/homebrew/lib/libz.dylib"},
 		"other": {"libc.so.6"},
