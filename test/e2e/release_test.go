@@ -80,6 +80,7 @@ func TestRelease(t *testing.T) {
 	t.Run("the package", func(t *testing.T) { checkPackage(t, file) })
 	t.Run("the same bytes again", func(t *testing.T) { checkReproducible(t, stage("bundle"), file) })
 	t.Run("incomplete packages fail the smoke test", func(t *testing.T) { checkIncomplete(t, file) })
+	t.Run("a machine with Debian's base packages alone", func(t *testing.T) { checkBareDebian(t, file) })
 }
 
 func checkDirectory(t *testing.T, dir string) {
