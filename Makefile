@@ -10,7 +10,7 @@ GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 ACTIONLINT  := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 GOTESTSUM   := gotest.tools/gotestsum@v1.13.0
 
-.PHONY: build demo test lint unit sample e2e bench clean
+.PHONY: build demo test test-corpus lint unit sample e2e bench clean
 
 build: ## bin/relmat
 	$(GO) build -o $(BIN) ./cmd/relmat
@@ -36,10 +36,16 @@ sample: ## The sample program's own tests
 	cd examples/tinylm && cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings && cargo test --locked
 
 e2e: ## The real release of the sample, looked at with other people's tools
-	$(GO) run $(GOTESTSUM) --format testname -- -count 1 -timeout 60m ./test/...
+	$(GO) run $(GOTESTSUM) --format testname -- -count 1 -timeout 60m ./test/e2e/...
+
+test-corpus: ## What relmat reads out of 6 GB of wheels, compared with what other tools say
+	scripts/corpus-tools.sh
+	mkdir -p .relmat
+	RELMAT_CORPUS_REPORT=$(CURDIR)/.relmat/corpus.txt $(GO) run $(GOTESTSUM) --format testname -- -count 1 -timeout 60m ./test/corpus/...
+	@cat .relmat/corpus.txt
 
 bench: ## Measurements, as ratios against a peer in the same run
-	$(GO) test -run '^$$' -bench . ./internal/...
+	$(GO) test -run '^$$' -bench . ./internal/... ./test/corpus/...
 
 clean: ## Remove what this Makefile made
-	rm -rf bin $(DEMO)
+	rm -rf bin $(DEMO) .relmat/corpus.txt
