@@ -121,7 +121,9 @@ func TestSections(t *testing.T) {
 		{section: ".cask_re", whole: 3, wholeAll: 3, among: "ok"},
 		{section: ".data", whole: 3, wholeAll: 3, among: "ok", newer: "ok", chain: "ok"},
 		{section: ".ldata", whole: 3, wholeAll: 3, among: "ok", newer: "ok", chain: "ok"},
-		{section: ".rodata", wholeAll: 3, among: "ok", newer: "ok", chain: "ok"},
+		{section: ".rodata", whole: 3, wholeAll: 3, among: "ok", newer: "ok", chain: "ok"},
+		{section: ".rdata", whole: 3, wholeAll: 3, among: "ok", newer: "ok", chain: "ok"},
+		{section: ".eh_frame", wholeAll: 3, among: "ok", newer: "ok", chain: "ok"},
 		{section: "", wholeAll: 3, among: "ok", newer: "ok", chain: "ok"},
 	} {
 		for _, c := range []struct {

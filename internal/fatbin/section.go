@@ -27,7 +27,7 @@ var sections = map[string]trust{
 	".nv_fatbin": only, ".nv_fatb": only,
 	"__nv_relfatbin": only, "__nv_rel": only,
 	".cask_resource": mixed, ".cask_re": mixed,
-	".data": guess, ".ldata": guess,
+	".data": guess, ".ldata": guess, ".rodata": guess, ".rdata": guess,
 }
 
 // part is a stretch of a section to look through: from start up to end.

@@ -19,11 +19,9 @@ import (
 
 // Sections in which GPU code is looked for without Options.All: those that
 // cuobjdump knows too, and those of NVIDIA's libraries that it does not know.
-// What cuSPARSE (input of its run-time compiler) and CUPTI keep in .rodata is
-// found with Options.All alone.
 var (
 	knownSections = []string{".nv_fatbin", "__nv_relfatbin", ".nv_fatb", "__nv_rel"}
-	otherSections = []string{".cask_resource", ".cask_re", ".data", ".ldata"}
+	otherSections = []string{".cask_resource", ".cask_re", ".data", ".ldata", ".rodata", ".rdata"}
 )
 
 // extractLimit is the size of GPU code, in bytes, up to which a file's images
@@ -192,8 +190,9 @@ func wrapped(cuobjdump, containers string) ([]string, error) {
 	if !errors.Is(err, errDies) {
 		return lines, err
 	}
-	// cuobjdump 13.2 ends at a cubin of CUDA 12.1 for sm_70. One entry at a time
-	// it shows all of them.
+	// cuobjdump 13.2 ends at some cubins of code version 1.7 (bitsandbytes' for
+	// CUDA 12.1, sm_70; cuFile's, sm_75) once it has shown their entry, and shows
+	// nothing of what follows. One entry at a time it shows all of them.
 	b, err := os.ReadFile(containers)
 	if err != nil {
 		return nil, err
