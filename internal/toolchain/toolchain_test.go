@@ -47,6 +47,7 @@ func row(t *testing.T, target string) matrix.Row {
 	f, err := matrix.Parse("targets.yaml", []byte(`
 version: 1
 project: {name: p, version-package: p}
+toolkits: {cu13: {lock: l.json, requirements: ["cuda-toolkit==13.0.2"]}}
 programs: {p: {package: p}}
 targets:
   x:
@@ -104,7 +105,7 @@ func TestBuildEnv(t *testing.T) {
 func TestBuildEnvToolkit(t *testing.T) {
 	home := filepath.Join("/cache", "nvidia", "cu13")
 	host := []string{"PATH=/usr/bin", "CUDA_HOME=/usr/local/cuda", "CUDA_PATH=/usr/local/cuda"}
-	got := lastOf(buildEnv(t, host, row(t, `    env: {CC: "{{.Toolkit}}/bin/cc"}`), home))
+	got := lastOf(buildEnv(t, host, row(t, "    toolkit: cu13\n"+`    env: {CC: "{{.Toolkit}}/bin/cc"}`), home))
 	for name, want := range map[string]string{
 		"CUDA_HOME": home, "CUDA_PATH": home, "CC": home + "/bin/cc",
 		// A build that looks for nvcc must find the toolkit's first.
@@ -129,6 +130,7 @@ func buildEnv(t *testing.T, host []string, r matrix.Row, home string) []string {
 // TestVariables has the order and the words of all that relmat sets.
 func TestVariables(t *testing.T) {
 	r := row(t, `    rustflags: [-g]
+    toolkit: cu13
     cpu: {level: x86-64-v3, env: MARCH}
     cuda: {architectures: "80-real;90a", env: ARCHS}
     env: {TOOLS: "{{.Toolkit}}/bin", NAME: "{{.Project}}-{{.Version}}-{{.Target}}{{.Exe}}", PLAIN: "$HOME {x}"}`)
