@@ -10,7 +10,7 @@ GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 ACTIONLINT  := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 GOTESTSUM   := gotest.tools/gotestsum@v1.13.0
 
-.PHONY: build demo test test-corpus lint unit sample e2e bench clean
+.PHONY: build demo test test-corpus soak lint unit sample e2e bench clean
 
 build: ## bin/relmat
 	$(GO) build -o $(BIN) ./cmd/relmat
@@ -43,6 +43,14 @@ test-corpus: ## What relmat reads out of 6 GB of wheels, compared with what othe
 	mkdir -p .relmat
 	RELMAT_CORPUS_REPORT=$(CURDIR)/.relmat/corpus.txt $(GO) run $(GOTESTSUM) --format testname -- -count 1 -timeout 60m ./test/corpus/...
 	@cat .relmat/corpus.txt
+
+# How many schedules of faults and kills publishing must come through.
+SCHEDULES := 10000
+
+soak: ## Publishing: 10,000 schedules of faults and kills; gh, Gitea and octokit's recordings as the other side
+	$(GO) run $(GOTESTSUM) --format testname -- -count 1 -timeout 30m -tags soak ./internal/githubtest
+	$(GO) run $(GOTESTSUM) --format testname -- -count 1 -timeout 60m -tags soak -run 'TestGH|TestGitea' ./internal/publish
+	RELMAT_SCHEDULES=$(SCHEDULES) $(GO) run $(GOTESTSUM) --format testname -- -count 1 -timeout 180m -run TestGitHubConvergesFromAnywhere ./internal/publish
 
 bench: ## Measurements, as ratios against a peer in the same run
 	$(GO) test -run '^$$' -bench . ./internal/... ./test/corpus/...

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/relmat/relmat/internal/matrix"
+	"github.com/relmat/relmat/internal/publish"
 	"github.com/relmat/relmat/internal/smoke"
 )
 
@@ -13,6 +14,7 @@ const (
 	exitDone        = 0
 	exitFailed      = 1
 	exitUsage       = 2 // wrong usage or configuration
+	exitAuth        = 4 // the token is missing, wrong, or has too few rights
 	exitSmoke       = 5
 	exitInterrupted = 130
 )
@@ -40,6 +42,10 @@ func exitCode(ctx context.Context, err error) int {
 		return exitInterrupted
 	case errors.As(err, &usage), errors.As(err, &config), errors.As(err, &file), errors.As(err, &sel):
 		return exitUsage
+	case errors.Is(err, publish.ErrRepo), errors.Is(err, publish.ErrNames):
+		return exitUsage
+	case errors.Is(err, publish.ErrAuth):
+		return exitAuth
 	case errors.As(err, &failed):
 		return exitSmoke
 	}

@@ -47,7 +47,7 @@ func Main() int {
 // Run runs a command line and returns its exit code; docs/how-it-works.md lists
 // them.
 func Run(ctx context.Context, args []string, st Streams) int {
-	a := &app{Streams: st}
+	a := &app{Streams: st, secrets: newSecrets(st.Env)}
 	root := a.root()
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
@@ -55,7 +55,7 @@ func Run(ctx context.Context, args []string, st Streams) int {
 		return exitDone
 	}
 	code := exitCode(ctx, err)
-	fmt.Fprintf(st.Err, "relmat: %v\n", err)
+	fmt.Fprintf(st.Err, "relmat: %s\n", a.secrets.clean(err.Error()))
 	var usage *usageError
 	if errors.As(err, &usage) {
 		fmt.Fprintf(st.Err, "\n%s", cmd.UsageString())
@@ -67,6 +67,7 @@ func Run(ctx context.Context, args []string, st Streams) int {
 type app struct {
 	Streams
 	options
+	secrets *secrets
 }
 
 func (a *app) root() *cobra.Command {
@@ -87,7 +88,7 @@ exactly that.`,
 	root.SetErr(a.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	a.register(root)
-	root.AddCommand(a.initCmd(), a.planCmd(), a.configCmd(), a.buildCmd(), a.bundleCmd(), a.inspectCmd(), a.smokeCmd(), a.releaseCmd(), a.toolkitCmd(), a.doctorCmd(), a.schemaCmd(), a.cleanCmd(), a.versionCmd())
+	root.AddCommand(a.initCmd(), a.planCmd(), a.configCmd(), a.buildCmd(), a.bundleCmd(), a.inspectCmd(), a.smokeCmd(), a.releaseCmd(), a.publishCmd(), a.promoteCmd(), a.statusCmd(), a.toolkitCmd(), a.doctorCmd(), a.schemaCmd(), a.cleanCmd(), a.versionCmd())
 	return root
 }
 
@@ -109,6 +110,21 @@ func noArgs(cmd *cobra.Command, args []string) error {
 
 // session opens the matrix, runs do, and closes what both opened.
 func (a *app) session(do func(*pipeline.Session) error) (err error) {
+	return a.reporting(func(rep *progress.Reporter) error {
+		s, err := pipeline.Open(pipeline.Config{
+			Matrix: a.config, Source: a.source, State: a.state, Cache: a.cache, Tag: a.tag, Python: a.python,
+			Env: a.Env, Reporter: rep,
+		})
+		if err != nil {
+			return err
+		}
+		err = do(s)
+		return errors.Join(err, s.Close())
+	})
+}
+
+// reporting runs do with what shows its events.
+func (a *app) reporting(do func(*progress.Reporter) error) error {
 	mode := progress.Mode(a.progress)
 	if a.quiet {
 		mode = progress.Quiet
@@ -117,16 +133,9 @@ func (a *app) session(do func(*pipeline.Session) error) (err error) {
 	if err != nil {
 		return &usageError{err}
 	}
-	rep := progress.New(sink)
-	s, err := pipeline.Open(pipeline.Config{
-		Matrix: a.config, Source: a.source, State: a.state, Cache: a.cache, Tag: a.tag, Python: a.python,
-		Env: a.Env, Reporter: rep,
-	})
-	if err != nil {
-		return err
-	}
-	err = do(s)
-	return errors.Join(err, s.Close(), rep.Close())
+	rep := progress.New(a.secrets.sink(sink))
+	err = do(rep)
+	return errors.Join(err, rep.Close())
 }
 
 // json prints a result for other programs, as docs/json.md describes it.

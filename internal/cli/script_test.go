@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/relmat/relmat/internal/cli"
+	"github.com/relmat/relmat/internal/githubtest"
 	"github.com/relmat/relmat/internal/matrix"
 )
 
@@ -39,10 +40,11 @@ func TestScripts(t *testing.T) {
 			}
 			e.Setenv("ARCH", matrix.Host().Arch)
 			e.Setenv("PLATFORM", matrix.Host().String())
+			e.Values[githubKey{}] = new(*githubtest.Server)
 			return copyProject(filepath.Join(e.WorkDir, "project"))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": cmdCode, "replace": cmdReplace, "one": cmdOne, "files": cmdFiles,
+			"code": cmdCode, "replace": cmdReplace, "one": cmdOne, "files": cmdFiles, "github": cmdGitHub,
 		},
 	})
 }
@@ -61,6 +63,7 @@ func scriptEnv(home string) ([]string, error) {
 	env := []string{
 		"HOME=" + home, "XDG_CONFIG_HOME=" + filepath.Join(home, "config"), "XDG_CACHE_HOME=" + filepath.Join(home, "cache"),
 		"PATH=" + bin + string(filepath.ListSeparator) + os.Getenv("PATH"), "CARGO_NET_OFFLINE=true", "GIT_CONFIG_NOSYSTEM=1", "GITHUB_ACTIONS=",
+		"GITHUB_TOKEN=", "GH_TOKEN=", "GITHUB_REPOSITORY=", "GITHUB_API_URL=", "GITHUB_STEP_SUMMARY=",
 		// The race detector sleeps for a second at the end of every process.
 		"GORACE=atexit_sleep_ms=0",
 		"GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_COMMITTER_NAME=A", "GIT_COMMITTER_EMAIL=a@example.org",

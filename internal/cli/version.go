@@ -14,6 +14,14 @@ import (
 // says it where relmat was installed by `go install`.
 var version string
 
+// versionText is the version in a word.
+func versionText() string {
+	if info, ok := debug.ReadBuildInfo(); ok && version == "" {
+		return info.Main.Version
+	}
+	return version
+}
+
 func (a *app) versionCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",

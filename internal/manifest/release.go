@@ -19,11 +19,19 @@ type Asset struct {
 
 // Part is what one target contributes to a release.
 type Part struct {
-	Target string  `json:"target"`
+	Target string `json:"target"`
+	// Triple is the Rust target triple that it was built for, which a host may
+	// have its own of; Row is the digest of the target's row of the matrix, as
+	// 64 lower-case hexadecimal digits.
+	Triple string  `json:"triple,omitempty"`
+	Row    string  `json:"row,omitempty"`
 	Assets []Asset `json:"assets"`
 	// Keys are the stages' keys, by package and stage: "tinylm/archive".
-	Keys  map[string]string `json:"keys"`
-	Smoke []SmokeResult     `json:"smoke"`
+	Keys     map[string]string `json:"keys"`
+	Findings []Finding         `json:"findings,omitempty"`
+	Smoke    []SmokeResult     `json:"smoke"`
+	// Seconds is how long the stages took, by stage: "build".
+	Seconds map[string]float64 `json:"seconds,omitempty"`
 }
 
 // ReleaseSchema is the version of release.json's form.
@@ -42,6 +50,8 @@ type Release struct {
 	// Partial tells that targets of the matrix are missing.
 	Partial bool   `json:"partial"`
 	Targets []Part `json:"targets"`
+	// Notes say what users should know: steps of smoke tests that were not run.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Assets returns the assets of all targets, by name.

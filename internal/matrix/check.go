@@ -3,6 +3,7 @@ package matrix
 import (
 	"cmp"
 	"encoding/hex"
+	"fmt"
 	"net/url"
 	"path"
 	"regexp"
@@ -14,6 +15,15 @@ import (
 
 // Archives lists the archive formats by their extension.
 var Archives = []string{"zip", "tar.gz"}
+
+// The words of a step's promote.
+const (
+	PromoteRequire = "require"
+	PromoteNote    = "note"
+)
+
+// Promotes lists what a promotion can make of a step that was not run.
+var Promotes = []string{PromoteRequire, PromoteNote}
 
 // CompilerCaches lists the compiler caches that can be used.
 var CompilerCaches = []string{"sccache", "ccache"}
@@ -28,6 +38,15 @@ var (
 	relative = regexp.MustCompile(`^[^/\\]([^:]|$)`)
 	envName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
+
+// AssetName checks that GitHub keeps name as it is for an asset; it changes
+// others without saying so ("Upload a release asset").
+func AssetName(name string) error {
+	if safeName.MatchString(name) && !strings.HasSuffix(name, ".") {
+		return nil
+	}
+	return fmt.Errorf("GitHub would change the asset name %q; use letters, digits, '.', '_', '+' and '-', and begin with a letter or digit", name)
+}
 
 // check finds what the shape of the file cannot say.
 func (f *File) check() {
@@ -274,6 +293,9 @@ func (f *File) checkSmoke() {
 		f.checkGlobs(at+".targets", s.Targets)
 		if s.Device != "" && s.Device != "cuda" {
 			f.problem(at+".device", "allowed: cuda, or leave it out", "%q is no device", s.Device)
+		}
+		if s.Promote != "" && !slices.Contains(Promotes, s.Promote) {
+			f.problem(at+".promote", "allowed: "+strings.Join(Promotes, ", "), "%q is not known", s.Promote)
 		}
 		for i, arg := range s.Args {
 			f.checkStepTemplate(index(at+".args", i), arg)

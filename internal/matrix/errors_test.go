@@ -101,6 +101,7 @@ var wrongs = []wrong{
 	{"group that this step lacks", "same: {version: version}", "same: {§device: §version}"},
 	{"step that is not there", "same: {version: version}", "same: {version: §vresion}"},
 	{"unknown device", "device: cuda", "device: §rocm"},
+	{"unknown promote", "device: cuda", "device: cuda\n      promote: §ignore"},
 	{"architectures that nothing reads", `{architectures: "80-real;90a", env: DEMO_ARCHS}`, `{architectures: §"80-real;90a"}`},
 	{"target-cpu twice", "features: [cuda]", "rustflags: §[-C, target-cpu=native]"},
 

@@ -113,6 +113,7 @@ var (
 	aDuration   = text{kind: "duration", types: Types{"string"}, patterns: []string{`^\+?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$`, `[1-9]`}, hint: "a duration such as 90s or 5m"}
 	anArchive   = text{kind: "word", types: Types{"string"}, enum: anys(Archives)}
 	aCache      = text{kind: "word", types: Types{"string"}, enum: anys(CompilerCaches)}
+	aPromote    = text{kind: "word", types: Types{"string"}, enum: anys(Promotes)}
 	aDevice     = text{kind: "word", types: Types{"string"}, enum: []any{"cuda"}}
 	aLevel      = text{kind: "CPU level", types: Types{"string"}, enum: anys(cpuNames("")), about: cpuAbout()}
 	platformSet = anys(platforms())
@@ -180,6 +181,7 @@ var rules = map[string]rule{
 	"Step.args":               {text: aTemplate},
 	"Step.targets":            {text: aGlob},
 	"Step.device":             {text: aDevice},
+	"Step.promote":            {text: aPromote},
 	"Expect.stdout":           {text: anExpr},
 	"Expect.stderr":           {text: anExpr},
 	"Expect.values":           {text: aTemplate},

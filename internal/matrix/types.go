@@ -28,6 +28,8 @@ type File struct {
 	Packages Map[Package] `yaml:"packages"`
 	// Smoke says how an unpacked package is proven to run.
 	Smoke Smoke `yaml:"smoke"`
+	// Checksums says which files with digests a release has.
+	Checksums Checksums `yaml:"checksums"`
 
 	// Path is the file itself, Dir the absolute directory that holds it.
 	Path, Dir string
@@ -280,6 +282,10 @@ type Step struct {
 	// Device is what the step needs: cuda. It is not run where there is no GPU.
 	// Default: none.
 	Device string `yaml:"device"`
+	// Promote says what `relmat promote` makes of the step where it was not run
+	// for want of its device: require refuses, note says so in the release.
+	// Default: require.
+	Promote string `yaml:"promote"`
 	// Expect says how the step's result is judged.
 	Expect Expect `yaml:"expect"`
 }
@@ -298,4 +304,12 @@ type Expect struct {
 	// Same names, for a group, the earlier step in which it must have matched the
 	// same.
 	Same Map[string] `yaml:"same"`
+}
+
+// Checksums says which files with digests a release has besides SHA256SUMS,
+// which is always there.
+type Checksums struct {
+	// Files adds for each asset a file ASSET.sha256, as sha256sum(1) writes it.
+	// Default: false.
+	Files bool `yaml:"files"`
 }

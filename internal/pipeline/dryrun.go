@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/relmat/relmat/internal/manifest"
 	"github.com/relmat/relmat/internal/proc"
+	"github.com/relmat/relmat/internal/publish"
 )
 
 // Step is a line of a dry run.
@@ -43,8 +45,26 @@ func (s *Session) DryRun(ctx context.Context, o ReleaseOptions) ([]Step, error) 
 		}
 		steps = append(steps, plan.steps()...)
 	}
+	sums := publish.ChecksumsName
+	if s.File.Checksums.Files {
+		sums = "each one's .sha256, " + sums
+	}
+	if o.GitHub != nil {
+		if o.Part {
+			for _, row := range sel.Rows {
+				does := "assets and " + manifest.PartName(row.Name) + " into release " + s.tag + " of " + o.To
+				steps = append(steps, Step{Target: row.Name, Stage: "publish", Does: does})
+			}
+			return steps, nil
+		}
+		does := "assets, " + sums + " and release.json as release " + s.tag + " of " + o.To
+		if !sel.Full {
+			does += "; stays a draft"
+		}
+		return append(steps, Step{Stage: "publish", Does: does}), nil
+	}
 	final := filepath.Join(o.To, s.tag)
-	does := "assets, SHA256SUMS and release.json into " + final
+	does := "assets, " + sums + " and release.json into " + final
 	if _, err := os.Stat(final); !errors.Is(err, fs.ErrNotExist) {
 		does += ", which is there: done if it has the same files, else "
 		if o.Replace {

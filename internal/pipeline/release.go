@@ -21,10 +21,20 @@ import (
 // ReleaseOptions say what a release does beyond the matrix.
 type ReleaseOptions struct {
 	Targets []string
-	// To is the directory that receives TAG/.
+	// To is the directory that receives TAG/, or the repository OWNER/NAME on
+	// GitHub where GitHub is set.
 	To string
-	// Replace allows a published release to be replaced by another.
+	// Replace allows a directory's release to be replaced by another.
 	Replace bool
+	// GitHub publishes there; nil is the directory To.
+	GitHub *publish.GitHub
+	// Wanted says how the release on GitHub is to be: its name, notes and who
+	// sees it. What it holds comes from the stages. A release of chosen targets
+	// only stays a draft.
+	Wanted publish.Wanted
+	// Part puts each target's assets and part manifest into the release on
+	// GitHub, for a promotion to join, and leaves who sees it as it is.
+	Part bool
 	// SkipCommitCheck allows a checkout that is not at the tag's commit, or not
 	// clean.
 	SkipCommitCheck bool
@@ -36,7 +46,10 @@ type ReleaseOptions struct {
 type ReleaseResult struct {
 	manifest.Release
 	Outcome publish.Outcome `json:"outcome"`
-	Dir     string          `json:"dir"`
+	// Dir is a directory's path, URL and ID are GitHub's.
+	Dir string `json:"dir,omitempty"`
+	URL string `json:"url,omitempty"`
+	ID  int64  `json:"id,omitempty"`
 }
 
 // Select picks the targets and tells about those that are left out.
@@ -61,6 +74,9 @@ func (s *Session) Release(ctx context.Context, o ReleaseOptions) (*ReleaseResult
 	if err != nil {
 		return nil, err
 	}
+	if o.Part {
+		return s.releaseParts(ctx, sel, o, rel)
+	}
 	for _, row := range sel.Rows {
 		part, err := s.part(ctx, row, o.KeepFailed)
 		if err != nil {
@@ -71,11 +87,28 @@ func (s *Session) Release(ctx context.Context, o ReleaseOptions) (*ReleaseResult
 	if err := s.linkDist(rel); err != nil {
 		return nil, err
 	}
-	res := &ReleaseResult{Release: *rel, Dir: filepath.Join(o.To, s.tag)}
-	err = s.stage(ctx, "", "publish", res.Dir, func(task *progress.Task) (string, bool, error) {
-		var err error
-		res.Outcome, err = publish.Directory(ctx, o.To, *rel, o.Replace, s.digests, task)
-		return fmt.Sprintf("%s: %d assets", res.Dir, len(rel.Assets())), res.Outcome == publish.Unchanged, err
+	return s.publish(ctx, o, rel)
+}
+
+// publish puts the release where users find it.
+func (s *Session) publish(ctx context.Context, o ReleaseOptions, rel *manifest.Release) (*ReleaseResult, error) {
+	w := s.wanted(o, rel)
+	for _, a := range rel.Assets() {
+		w.Files = append(w.Files, publish.File{Name: a.Name, Path: a.Path, Size: a.Size, SHA256: a.SHA256})
+	}
+	res := &ReleaseResult{Release: *rel}
+	err := s.stage(ctx, "", "publish", s.place(o), func(task *progress.Task) (string, bool, error) {
+		got, err := s.publisher(o).Publish(ctx, w, task)
+		if err != nil {
+			return "", false, err
+		}
+		res.Outcome, res.ID = got.Outcome, got.ID
+		if o.GitHub != nil {
+			res.URL = got.URL
+		} else {
+			res.Dir = got.URL
+		}
+		return fmt.Sprintf("%s: %d assets", got.URL, len(rel.Assets())), got.Outcome == publish.Unchanged, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("publishing to %s: %w", o.To, err)
@@ -83,10 +116,63 @@ func (s *Session) Release(ctx context.Context, o ReleaseOptions) (*ReleaseResult
 	return res, nil
 }
 
+// place is where the release goes, for people.
+func (s *Session) place(o ReleaseOptions) string {
+	if o.GitHub != nil {
+		return o.To + " " + s.tag
+	}
+	return filepath.Join(o.To, s.tag)
+}
+
+func (s *Session) publisher(o ReleaseOptions) publish.Publisher {
+	if o.GitHub != nil {
+		return o.GitHub
+	}
+	return &publish.Dir{Path: o.To, Replace: o.Replace, Digests: s.digests}
+}
+
+// wanted is the release without its files.
+func (s *Session) wanted(o ReleaseOptions, rel *manifest.Release) publish.Wanted {
+	w := o.Wanted
+	w.Tag, w.Release, w.Checksums, w.ChecksumFiles, w.Files = s.tag, rel, true, s.File.Checksums.Files, nil
+	if rel.CommitChecked {
+		w.Commit = rel.Commit
+	}
+	if rel.Partial {
+		w.Visibility = publish.Draft
+	}
+	return w
+}
+
+// askPublisher has the publisher refuse now what it would refuse after hours:
+// of the assets the names are known, and neither sizes nor bytes.
+func (s *Session) askPublisher(ctx context.Context, sel matrix.Selection, o ReleaseOptions, rel *manifest.Release, task *progress.Task) error {
+	w := s.wanted(o, rel)
+	for _, row := range sel.Rows {
+		plan, err := s.planTarget(row, row.Fields(s.version, s.tag))
+		if err != nil {
+			return fmt.Errorf("target %s: %w", row.Name, err)
+		}
+		for _, p := range plan.Packages {
+			w.Files = append(w.Files, publish.File{Name: p.Asset, Size: -1})
+		}
+	}
+	if o.Part {
+		w = partWanted(w, sel.Rows)
+	}
+	if err := s.publisher(o).Preflight(ctx, w, task); err != nil {
+		return fmt.Errorf("publishing to %s would fail: %w", o.To, err)
+	}
+	return nil
+}
+
 // part makes one target's contribution.
 func (s *Session) part(ctx context.Context, row matrix.Row, keep bool) (*manifest.Part, error) {
-	part := &manifest.Part{Target: row.Name, Keys: map[string]string{}}
-	err := s.archived(ctx, row, func(a manifest.Asset, keys map[string]string) error {
+	part, err := s.newPart(row)
+	if err != nil {
+		return nil, err
+	}
+	err = s.archived(ctx, row, func(a manifest.Asset, keys map[string]string) error {
 		for stage, key := range keys {
 			part.Keys[a.Package+"/"+stage] = key
 		}
@@ -163,7 +249,7 @@ func (s *Session) preflight(ctx context.Context, sel matrix.Selection, o Release
 		if _, err := s.fetchInputs(ctx, task); err != nil {
 			return "", false, err
 		}
-		if err := os.MkdirAll(o.To, 0o755); err != nil {
+		if err := s.askPublisher(ctx, sel, o, rel, task); err != nil {
 			return "", false, err
 		}
 		said := fmt.Sprintf("%s %s", s.File.Project.Name, s.version)

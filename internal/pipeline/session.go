@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/relmat/relmat/internal/build"
 	"github.com/relmat/relmat/internal/fsx"
@@ -52,6 +53,7 @@ type Session struct {
 	version   string
 	tag       string
 	pinned    map[string]string
+	timings   timings
 }
 
 // Open reads the matrix and finds the places of the run. It asks nothing of
@@ -171,7 +173,7 @@ func (s *Session) lockTarget(ctx context.Context, row matrix.Row) (unlock func()
 // stage runs one stage of a target with its events. run returns what to say at
 // the end, and whether an earlier result stood.
 func (s *Session) stage(ctx context.Context, target, name, text string, run func(*progress.Task) (said string, reused bool, err error)) error {
-	task := s.Reporter.Begin(target, name, text)
+	task, begun := s.Reporter.Begin(target, name, text), time.Now()
 	said, reused, err := run(task)
 	switch {
 	case err != nil:
@@ -183,6 +185,7 @@ func (s *Session) stage(ctx context.Context, target, name, text string, run func
 	case reused:
 		task.Reused("%s", said)
 	default:
+		s.tookSince(target, name, begun)
 		task.Done("%s", said)
 	}
 	return nil

@@ -25,28 +25,22 @@ const (
 // ErrDiffers says that the release is there with other content.
 var ErrDiffers = errors.New("the release is there with other files")
 
-// Outcome tells what Directory did.
+// Outcome tells what a publisher did.
 type Outcome string
 
-// The outcomes.
+// The outcomes. Drafted and Updated are GitHub's alone: a draft is complete
+// and stays one; a release that was there has other assets or notes now.
 const (
 	Published Outcome = "published"
 	Unchanged Outcome = "unchanged"
 	Replaced  Outcome = "replaced"
+	Drafted   Outcome = "drafted"
+	Updated   Outcome = "updated"
 )
-
-// sums is the text of SHA256SUMS, as sha256sum(1) writes and checks it.
-func sums(assets []manifest.Asset) []byte {
-	var b bytes.Buffer
-	for _, a := range assets {
-		fmt.Fprintf(&b, "%s  %s\n", a.SHA256, a.Name)
-	}
-	return b.Bytes()
-}
 
 // checkNames refuses names that would lead out of the release's directory, or
 // onto another file in it. A leading dot is for what is not finished.
-func checkNames(r manifest.Release) error {
+func checkNames(r manifest.Release, files bool) error {
 	plain := func(name string) bool {
 		return filepath.IsLocal(name) && !strings.ContainsAny(name, `/\`) && !strings.HasPrefix(name, ".")
 	}
@@ -63,13 +57,35 @@ func checkNames(r manifest.Release) error {
 		}
 		seen[a.Name] = true
 	}
+	for _, s := range checksumFilesOf(r, files) {
+		if seen[s.Name] {
+			return fmt.Errorf("the release has two files %s", s.Name)
+		}
+	}
 	return nil
+}
+
+// checksumFilesOf are the ASSET.sha256 of a release, where they are wanted.
+func checksumFilesOf(r manifest.Release, wanted bool) []source {
+	if !wanted {
+		return nil
+	}
+	var files []File
+	for _, a := range r.Assets() {
+		files = append(files, File{Name: a.Name, SHA256: a.SHA256})
+	}
+	return checksumFiles(files)
 }
 
 // Check tells what Directory would do, without doing it. Its error wraps
 // ErrDiffers where the release is there and replace does not allow another.
 func Check(dir string, r manifest.Release, replace bool, digests *fsx.Digests) (Outcome, error) {
-	if err := checkNames(r); err != nil {
+	return check(dir, r, false, replace, digests)
+}
+
+// check is Check for a release that has ASSET.sha256 where files is set.
+func check(dir string, r manifest.Release, files, replace bool, digests *fsx.Digests) (Outcome, error) {
+	if err := checkNames(r, files); err != nil {
 		return "", err
 	}
 	final := filepath.Join(dir, r.Tag)
@@ -78,7 +94,7 @@ func Check(dir string, r manifest.Release, replace bool, digests *fsx.Digests) (
 	} else if err != nil {
 		return "", err
 	}
-	diff, err := difference(final, r, digests)
+	diff, err := difference(final, r, files, digests)
 	if err != nil {
 		return "", err
 	}
@@ -92,7 +108,7 @@ func Check(dir string, r manifest.Release, replace bool, digests *fsx.Digests) (
 }
 
 // difference lists how the published directory differs from the release.
-func difference(final string, r manifest.Release, digests *fsx.Digests) ([]string, error) {
+func difference(final string, r manifest.Release, files bool, digests *fsx.Digests) ([]string, error) {
 	var diff []string
 	assets := r.Assets()
 	want := map[string]bool{sumsName: true, releaseName: true}
@@ -108,12 +124,15 @@ func difference(final string, r manifest.Release, digests *fsx.Digests) ([]strin
 			diff = append(diff, a.Name+" has other bytes")
 		}
 	}
-	have, err := os.ReadFile(filepath.Join(final, sumsName))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	if !bytes.Equal(have, sums(assets)) {
-		diff = append(diff, sumsName+" says something else")
+	for _, s := range append(checksumFilesOf(r, files), made(sumsName, sums(assets))) {
+		want[s.Name] = true
+		have, err := os.ReadFile(filepath.Join(final, s.Name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if !bytes.Equal(have, s.data) {
+			diff = append(diff, s.Name+" says something else")
+		}
 	}
 	// The times of smoke tests stand in release.json: no two runs have the same.
 	var said manifest.Release
@@ -141,7 +160,12 @@ func difference(final string, r manifest.Release, digests *fsx.Digests) ([]strin
 // Directory makes dir/TAG hold exactly the release: the assets, SHA256SUMS and
 // release.json. It appears by a rename, whole or not at all.
 func Directory(ctx context.Context, dir string, r manifest.Release, replace bool, digests *fsx.Digests, task *progress.Task) (Outcome, error) {
-	if err := checkNames(r); err != nil {
+	return directory(ctx, dir, r, false, replace, digests, task)
+}
+
+// directory is Directory for a release that has ASSET.sha256 where files is set.
+func directory(ctx context.Context, dir string, r manifest.Release, files, replace bool, digests *fsx.Digests, task *progress.Task) (Outcome, error) {
+	if err := checkNames(r, files); err != nil {
 		return "", err
 	}
 	r.Schema = manifest.ReleaseSchema
@@ -159,7 +183,7 @@ func Directory(ctx context.Context, dir string, r manifest.Release, replace bool
 	if err := fsx.RemovePartials(dir); err != nil {
 		return "", err
 	}
-	outcome, err := Check(dir, r, replace, digests)
+	outcome, err := check(dir, r, files, replace, digests)
 	if err != nil || outcome == Unchanged {
 		return outcome, err
 	}
@@ -195,8 +219,10 @@ func Directory(ctx context.Context, dir string, r manifest.Release, replace bool
 				return fmt.Errorf("%s changed on its way to %s", a.Name, dir)
 			}
 		}
-		if err := fsx.WriteFile(filepath.Join(tmp, sumsName), sums(assets), 0o644); err != nil {
-			return err
+		for _, s := range append(checksumFilesOf(r, files), made(sumsName, sums(assets))) {
+			if err := fsx.WriteFile(filepath.Join(tmp, s.Name), s.data, 0o644); err != nil {
+				return err
+			}
 		}
 		return fsx.WriteFile(filepath.Join(tmp, releaseName), append(data, '\n'), 0o644)
 	})

@@ -1,0 +1,317 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/relmat/relmat/internal/fsx"
+	"github.com/relmat/relmat/internal/gitrepo"
+	"github.com/relmat/relmat/internal/progress"
+	"github.com/relmat/relmat/internal/publish"
+)
+
+// publishOptions are the flags of relmat publish.
+type publishOptions struct {
+	githubOptions
+	to                string
+	replace           bool
+	draft, prerelease bool
+	checksums, dryRun bool
+	checksumFiles     bool
+}
+
+// githubOptions are the flags that all commands have which write a release on
+// GitHub.
+type githubOptions struct {
+	repo, name, notes, latest, commit string
+	generate                          bool
+	parallel                          int
+}
+
+func (o *githubOptions) register(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.repo, "repo", "", "publish on GitHub as a release of `OWNER/NAME`")
+	f.StringVar(&o.name, "name", "", "the release's `TITLE` (default: the tag)")
+	f.StringVar(&o.notes, "notes", "", "take the release's notes from `FILE`; - is standard input")
+	f.BoolVar(&o.generate, "generate-notes", false, "let GitHub write the notes, if there are none yet")
+	f.StringVar(&o.latest, "latest", "", "whether it becomes the latest release: `WORD`, one of true, false, legacy (default: GitHub's choice)")
+	f.IntVar(&o.parallel, "parallel", 4, "send `N` assets at once at most")
+}
+
+// apply puts the flags into what is wanted.
+func (o *githubOptions) apply(cmd *cobra.Command, w *publish.Wanted) error {
+	given := func(name string) bool { return cmd.Flag(name) != nil && cmd.Flag(name).Changed }
+	for _, pair := range [][2]string{{"repo", "to"}, {"draft", "prerelease"}, {"notes", "generate-notes"}} {
+		if given(pair[0]) && given(pair[1]) {
+			return &usageError{fmt.Errorf("--%s and --%s exclude each other", pair[0], pair[1])}
+		}
+	}
+	switch o.latest {
+	case "", "true", "false", "legacy":
+	default:
+		return &usageError{fmt.Errorf("--latest is %q; allowed: true, false, legacy", o.latest)}
+	}
+	if o.parallel < 1 || o.parallel > 64 {
+		return &usageError{fmt.Errorf("--parallel is %d; allowed: 1 to 64", o.parallel)}
+	}
+	w.Name, w.Latest, w.GenerateNotes = o.name, o.latest, o.generate
+	w.Commit = cmp.Or(o.commit, w.Commit)
+	if o.notes == "" {
+		return nil
+	}
+	var data []byte
+	var err error
+	if o.notes == "-" {
+		data, err = io.ReadAll(cmd.InOrStdin())
+	} else {
+		data, err = os.ReadFile(o.notes)
+	}
+	if err != nil {
+		return &configError{fmt.Errorf("--notes: %w", err)}
+	}
+	text := string(data)
+	w.Notes = &text
+	return nil
+}
+
+// publisher makes the publisher for a repository, which the environment names
+// where --repo does not.
+func (a *app) github(o githubOptions) *publish.GitHub {
+	api := cmp.Or(a.getenv("GITHUB_API_URL"), publish.GitHubAPI)
+	return &publish.GitHub{
+		Repo: o.repo, API: api, Parallel: o.parallel, UserAgent: "relmat/" + versionText(),
+		Token: func(ctx context.Context) (string, error) {
+			token, err := publish.Tokens(ctx, a.Env, api)
+			if err == nil && token != "" {
+				a.secrets.add(token)
+			}
+			return token, err
+		},
+	}
+}
+
+// findRepo is the repository: as GitHub Actions names it, or where the
+// checkout's remote origin lies.
+func (a *app) findRepo(ctx context.Context) (string, error) {
+	if repo := a.getenv("GITHUB_REPOSITORY"); repo != "" {
+		return repo, nil
+	}
+	const mend = "use --repo OWNER/NAME, or --to DIR for a directory"
+	dir := cmp.Or(a.source, ".")
+	r, err := gitrepo.Open(ctx, dir)
+	if err != nil {
+		return "", &usageError{fmt.Errorf("no repository to publish to is named, and %w; %s", err, mend)}
+	}
+	_, path, ok, err := r.Remote(ctx)
+	if err != nil || !ok {
+		return "", &usageError{errors.Join(fmt.Errorf("no repository to publish to is named, and the checkout has no remote origin on a server; %s", mend), err)}
+	}
+	return path, nil
+}
+
+func (a *app) publishCmd() *cobra.Command {
+	var o publishOptions
+	cmd := &cobra.Command{
+		Use:   "publish --tag TAG [--repo OWNER/NAME | --to DIR] FILE...",
+		Short: "Publish any files as a release on GitHub or in a directory",
+		Long: `Publish makes the release of a tag on GitHub hold the files, whatever state it
+is in: a draft that an interrupted run left, broken uploads, old files, or
+nothing. A file that is there with the same SHA-256 is kept; another one is sent
+in full before the old one goes; what else the release holds is left alone. The
+release is shown to everyone last, when all files are there. After any error,
+run the same command again. It needs no targets.yaml and no checkout.
+
+The token is that of GITHUB_TOKEN, GH_TOKEN or gh auth token, in this order. The
+repository is that of --repo, GITHUB_REPOSITORY or the remote origin.`,
+		Example: "  relmat publish --tag v1.2.0 --checksums dist/*.zip\n  relmat publish --repo octo/tool --tag v1.3.0-rc.1 --notes CHANGES.md --dry-run tool.tar.gz",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.publish(cmd, o, args)
+		},
+	}
+	o.register(cmd)
+	f := cmd.Flags()
+	f.StringVar(&o.to, "to", "", "publish into the directory `DIR`/TAG in place of GitHub")
+	f.BoolVar(&o.replace, "replace", false, "replace a directory's release that has other files")
+	f.BoolVar(&o.draft, "draft", false, "leave a draft that only the repository's writers see")
+	f.BoolVar(&o.prerelease, "prerelease", false, "publish as a pre-release (default for tags such as v1.2.0-rc.1)")
+	f.StringVar(&o.commit, "commit", "", "the `COMMIT` that the tag names, or that GitHub puts it on")
+	f.BoolVar(&o.checksums, "checksums", false, "add SHA256SUMS, for sha256sum --check, or its lines to the one that is there")
+	f.BoolVar(&o.checksumFiles, "checksum-files", false, "add a FILE.sha256 for each file")
+	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
+	a.tagFlag(cmd)
+	cmd.Flag("tag").Usage = "the release's `TAG`"
+	return cmd
+}
+
+func (a *app) publish(cmd *cobra.Command, o publishOptions, args []string) error {
+	ctx := cmd.Context()
+	switch {
+	case a.tag == "":
+		return &usageError{errors.New("--tag TAG is missing")}
+	case len(args) == 0:
+		return &usageError{errors.New("name at least one file to publish")}
+	}
+	w := publish.Wanted{Tag: a.tag, Checksums: o.checksums, ChecksumFiles: o.checksumFiles}
+	switch {
+	case o.draft:
+		w.Visibility = publish.Draft
+	case o.prerelease:
+		w.Visibility = publish.Prerelease
+	}
+	if err := o.apply(cmd, &w); err != nil {
+		return err
+	}
+	var p publish.Publisher = &publish.Dir{Path: o.to, Replace: o.replace, Digests: fsx.OpenDigests("")}
+	if o.to == "" {
+		if o.repo == "" {
+			var err error
+			if o.repo, err = a.findRepo(ctx); err != nil {
+				return err
+			}
+		}
+		p = a.github(o.githubOptions)
+	}
+	return a.reporting(func(rep *progress.Reporter) error {
+		var err error
+		if w.Files, err = sized(args); err != nil {
+			return err
+		}
+		to := cmp.Or(o.to, o.repo)
+		// Sizes and names come first: gigabytes are hashed for nothing else.
+		task := rep.Begin("", "preflight", to+" "+w.Tag)
+		if err := p.Preflight(ctx, w, task); err != nil {
+			return failed(task, err)
+		}
+		task.Done("%s takes %s", to, w.Tag)
+		if err := digest(ctx, rep, w.Files); err != nil {
+			return err
+		}
+		task = rep.Begin("", "publish", to+" "+w.Tag)
+		if o.dryRun {
+			plan, err := p.Plan(ctx, w, task)
+			if err != nil {
+				return failed(task, err)
+			}
+			task.Done("planned")
+			return a.showPublishPlan(plan)
+		}
+		res, err := p.Publish(ctx, w, task)
+		if err != nil {
+			return failed(task, err)
+		}
+		said := task.Done
+		if res.Outcome == publish.Unchanged {
+			said = task.Reused
+		}
+		said("%s: %d assets", res.URL, len(res.Assets))
+		return a.publishedResult(w.Tag, res)
+	})
+}
+
+func failed(task *progress.Task, err error) error {
+	task.Failed()
+	return err
+}
+
+// sized describes files by what the file system says of them; their digests
+// are not known yet.
+func sized(paths []string) ([]publish.File, error) {
+	var files []publish.File
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, &usageError{fmt.Errorf("the file to publish: %w", err)}
+		}
+		if !info.Mode().IsRegular() {
+			return nil, &usageError{fmt.Errorf("the file to publish: %w", &fs.PathError{Op: "publish", Path: path, Err: errors.New("is not a regular file")})}
+		}
+		files = append(files, publish.File{Name: filepath.Base(path), Path: path, Size: info.Size()})
+	}
+	return files, nil
+}
+
+// digest hashes the files.
+func digest(ctx context.Context, rep *progress.Reporter, files []publish.File) error {
+	var total int64
+	for _, f := range files {
+		total += f.Size
+	}
+	task := rep.Begin("", "digest", progress.Bytes(total))
+	done := int64(0)
+	for i, f := range files {
+		if err := ctx.Err(); err != nil {
+			return failed(task, context.Cause(ctx))
+		}
+		sum, size, err := fsx.SHA256File(f.Path)
+		if err != nil {
+			return failed(task, err)
+		}
+		if size != f.Size {
+			return failed(task, fmt.Errorf("%s: %w", f.Path, publish.ErrChanged))
+		}
+		files[i].SHA256 = sum
+		done += size
+		task.Bytes(done, total)
+	}
+	task.Done("%d files, %s", len(files), progress.Bytes(total))
+	return nil
+}
+
+func (a *app) publishedResult(tag string, res *publish.Result) error {
+	if a.asJSON {
+		return a.json(struct {
+			Schema int    `json:"schema"`
+			Tag    string `json:"tag"`
+			*publish.Result
+		}{1, tag, res})
+	}
+	fmt.Fprintf(a.Out, "%s: %s\n", res.Outcome, res.URL)
+	w := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
+	for _, f := range res.Assets {
+		fmt.Fprintf(w, "  %s\t%s\tsha256:%.12s…\n", f.Name, progress.Bytes(f.Size), f.SHA256)
+	}
+	return w.Flush()
+}
+
+func (a *app) showPublishPlan(p *publish.Plan) error {
+	if a.asJSON {
+		return a.json(struct {
+			Schema int `json:"schema"`
+			*publish.Plan
+		}{1, p})
+	}
+	is := "no release yet"
+	if p.Release != nil {
+		is = p.Release.String()
+	}
+	fmt.Fprintf(a.Out, "%s %s: %s\n", p.To, p.Tag, is)
+	w := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
+	steps := func(list []publish.ReleaseStep) {
+		for _, s := range list {
+			fmt.Fprintf(w, "  %s\t%s\t%s\n", s.Kind, strings.Join(s.Fields, ", "), s.Why)
+		}
+	}
+	steps(p.Before)
+	for _, s := range p.Assets {
+		name := cmp.Or(s.Asset, s.To)
+		if s.To != "" && s.To != name {
+			name += " → " + s.To
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%s\n", s.Kind, name, s.Why)
+	}
+	steps(p.After)
+	for _, name := range p.Foreign {
+		fmt.Fprintf(w, "  leave\t%s\tit is not of this release\n", name)
+	}
+	return w.Flush()
+}

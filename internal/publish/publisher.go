@@ -1,0 +1,198 @@
+package publish
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/relmat/relmat/internal/fsx"
+	"github.com/relmat/relmat/internal/manifest"
+	"github.com/relmat/relmat/internal/matrix"
+	"github.com/relmat/relmat/internal/progress"
+)
+
+// Visibility says who is to see a release at the end.
+type Visibility string
+
+// The visibilities. Auto is Prerelease for a tag such as v1.2.0-rc.1, by
+// Semantic Versioning 2.0.0 (9), else Full.
+const (
+	Auto       Visibility = ""
+	Draft      Visibility = "draft"
+	Prerelease Visibility = "prerelease"
+	Full       Visibility = "full"
+)
+
+// Wanted is what a release is to be.
+type Wanted struct {
+	Tag   string
+	Files []File
+	// Release, where set, is published as release.json. Checksums adds
+	// SHA256SUMS; where the release is not whole, lines of assets that it has
+	// already stay. ChecksumFiles adds ASSET.sha256 for each file.
+	Release       *manifest.Release
+	Checksums     bool
+	ChecksumFiles bool
+
+	// Name and Notes replace the release's where they are given; a new one is
+	// called by its tag.
+	Name  string
+	Notes *string
+	// GenerateNotes has the publisher write notes where there are none.
+	GenerateNotes bool
+	Visibility    Visibility
+	// Latest is "true", "false", "legacy" or empty, GitHub's default
+	// ("Update a release", make_latest).
+	Latest string
+	// Commit is what the tag must name, or is to name where there is none.
+	// Empty takes the tag as it is.
+	Commit string
+	// ReleaseID, where set, is the release to use, which another job made.
+	ReleaseID int64
+}
+
+// Result is what a publisher made.
+type Result struct {
+	Outcome Outcome `json:"outcome"`
+	// URL is where the release is seen, a directory's path in the case of one.
+	URL string `json:"url"`
+	// ID is GitHub's of the release; 0 for a directory.
+	ID         int64  `json:"id,omitempty"`
+	Draft      bool   `json:"draft"`
+	Prerelease bool   `json:"prerelease"`
+	Assets     []File `json:"assets"`
+}
+
+// Publisher puts a release where users find it.
+type Publisher interface {
+	// Preflight asks, in seconds, all that would refuse the release. A file of
+	// size -1 is not made yet.
+	Preflight(ctx context.Context, w Wanted, task *progress.Task) error
+	// Plan says what Publish would do.
+	Plan(ctx context.Context, w Wanted, task *progress.Task) (*Plan, error)
+	// Publish makes the release hold the files, whatever state it is in.
+	Publish(ctx context.Context, w Wanted, task *progress.Task) (*Result, error)
+}
+
+var (
+	_ Publisher = (*GitHub)(nil)
+	_ Publisher = (*Dir)(nil)
+)
+
+// ErrNames says that files cannot be assets under their names.
+var ErrNames = errors.New("the files cannot be assets of one release")
+
+// files are the wanted files and those that are made up from them, by name.
+func (w Wanted) files() ([]source, error) {
+	var list []source
+	for _, f := range w.Files {
+		list = append(list, source{File: f})
+	}
+	if w.Checksums {
+		list = append(list, made(sumsName, checksums(w.Files)))
+	}
+	if w.ChecksumFiles {
+		list = append(list, checksumFiles(w.Files)...)
+	}
+	if w.Release != nil {
+		data, err := json.MarshalIndent(w.Release, "", "  ")
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, made(releaseName, append(data, '\n')))
+	}
+	slices.SortFunc(list, func(a, b source) int { return strings.Compare(a.Name, b.Name) })
+	for i, s := range list {
+		if err := matrix.AssetName(s.Name); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrNames, err)
+		}
+		if _, _, temporary := IsTemporary(s.Name); temporary {
+			return nil, fmt.Errorf("%w: %s is a name that relmat gives to replacements; rename the file", ErrNames, s.Name)
+		}
+		// GitHub's names differ by case; those of a download on Windows or
+		// macOS do not.
+		for _, other := range list[:i] {
+			if strings.EqualFold(other.Name, s.Name) {
+				return nil, fmt.Errorf("%w: there are two files %s (%s and %s); rename one", ErrNames, s.Name, other.Path, s.Path)
+			}
+		}
+	}
+	return list, nil
+}
+
+// visibility resolves Auto by the tag.
+func (w Wanted) visibility() Visibility {
+	switch {
+	case w.Visibility != Auto:
+		return w.Visibility
+	case IsPrerelease(w.Tag):
+		return Prerelease
+	}
+	return Full
+}
+
+// Dir publishes into a directory, as Directory does.
+type Dir struct {
+	// Path receives TAG/.
+	Path string
+	// Replace allows a published release to be replaced by another.
+	Replace bool
+	Digests *fsx.Digests
+}
+
+// Preflight checks the names, and that the directory can be made.
+func (d *Dir) Preflight(_ context.Context, w Wanted, _ *progress.Task) error {
+	if err := checkNames(w.manifest(), w.ChecksumFiles); err != nil {
+		return err
+	}
+	return os.MkdirAll(d.Path, 0o755)
+}
+
+// Plan is one line for all files: a directory changes whole or not at all.
+func (d *Dir) Plan(_ context.Context, w Wanted, _ *progress.Task) (*Plan, error) {
+	outcome, err := check(d.Path, w.manifest(), w.ChecksumFiles, d.Replace, d.Digests)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{To: filepath.Join(d.Path, w.Tag), Tag: w.Tag}
+	kind := Upload
+	if outcome == Unchanged {
+		kind = Keep
+	}
+	files := w.Files
+	if w.ChecksumFiles {
+		for _, s := range checksumFiles(w.Files) {
+			files = append(slices.Clip(files), s.File)
+		}
+	}
+	for _, f := range files {
+		p.Assets = append(p.Assets, Action{Kind: kind, Name: f.Name, To: f.Name, Why: string(outcome)})
+	}
+	return p, nil
+}
+
+// Publish makes the directory TAG hold exactly the release.
+func (d *Dir) Publish(ctx context.Context, w Wanted, task *progress.Task) (*Result, error) {
+	outcome, err := directory(ctx, d.Path, w.manifest(), w.ChecksumFiles, d.Replace, d.Digests, task)
+	if err != nil {
+		return nil, err
+	}
+	return &Result{Outcome: outcome, URL: filepath.Join(d.Path, w.Tag), Assets: w.Files}, nil
+}
+
+// manifest is the release of release.json, made up where there is none.
+func (w Wanted) manifest() manifest.Release {
+	if w.Release != nil {
+		return *w.Release
+	}
+	part := manifest.Part{Keys: map[string]string{}}
+	for _, f := range w.Files {
+		part.Assets = append(part.Assets, manifest.Asset{Name: f.Name, Path: f.Path, Size: f.Size, SHA256: f.SHA256})
+	}
+	return manifest.Release{Tag: w.Tag, Commit: w.Commit, Targets: []manifest.Part{part}}
+}
