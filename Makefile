@@ -29,8 +29,9 @@ lint: ## Vet, linters, and what must compile elsewhere
 	$(GO) run $(ACTIONLINT)
 	$(GO) mod tidy -diff
 
-unit: ## Unit and script tests, fuzzers' seeds, with the race detector
-	$(GO) run $(GOTESTSUM) --format pkgname -- -race ./cmd/... ./internal/...
+unit: ## Unit and script tests, incidents, fuzzers' seeds, with the race detector
+	scripts/incident-tools.sh
+	$(GO) run $(GOTESTSUM) --format pkgname -- -race ./cmd/... ./internal/... ./test/incidents/...
 
 sample: ## The sample program's own tests
 	cd examples/tinylm && cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings && cargo test --locked

@@ -21,7 +21,8 @@ import (
 // Program is one executable to make.
 type Program struct {
 	Name, Package, Bin string
-	// RunPath is the DT_RPATH that it gets: $ORIGIN/../lib. Empty for none.
+	// RunPath is the DT_RPATH or LC_RPATH that it gets, its entries joined by
+	// colons: $ORIGIN/../lib, @executable_path/../lib. Empty for none.
 	RunPath string
 }
 
@@ -54,8 +55,12 @@ type Result struct {
 	OutDirs map[string][]string
 }
 
-// Run builds every program of the target.
+// Run builds every program of the target. A target all of whose programs
+// somebody else built needs no Cargo.
 func Run(ctx context.Context, o Options) (*Result, error) {
+	if len(o.Programs) == 0 {
+		return &Result{Programs: map[string]string{}, OutDirs: map[string][]string{}}, nil
+	}
 	tools := toolchain.Tools(o.Row, o.Env)
 	if err := toolchain.Missing(tools, o.Env); err != nil {
 		return nil, err
@@ -92,7 +97,14 @@ func (o Options) Args(p Program) []string {
 		args = append(args, "--features", strings.Join(o.Row.Features, ","))
 	}
 	args = append(args, "--message-format", "json-render-diagnostics")
-	if p.RunPath != "" {
+	switch {
+	case p.RunPath == "":
+	case o.Row.Platform.OS == "macos":
+		args = append(args, "--")
+		for _, dir := range strings.Split(p.RunPath, ":") {
+			args = append(args, "-C", "link-arg=-Wl,-rpath,"+dir)
+		}
+	default:
 		// DT_RPATH and not DT_RUNPATH: it also serves the libraries' own
 		// dlopen, as that of nvrtc for its builtins.
 		args = append(args, "--", "-C", "link-arg=-Wl,--disable-new-dtags", "-C", "link-arg=-Wl,-rpath,"+p.RunPath)

@@ -125,6 +125,7 @@ func TestArgs(t *testing.T) {
 		{"features and profile", `{triple: aarch64-unknown-linux-gnu, features: [cuda, "tls-native"], profile: dist}`, ""},
 		{"not locked", `{triple: x86_64-unknown-linux-gnu, locked: false}`, ""},
 		{"run path", `{triple: x86_64-unknown-linux-gnu}`, "$ORIGIN/../lib"},
+		{"run path of macOS", `{triple: aarch64-apple-darwin}`, "@executable_path/../lib:@executable_path"},
 	} {
 		o := Options{Row: goldenRow(t, tt.target)}
 		b.WriteString("# " + tt.name + "\n" + o.cargo(o.Args(Program{Name: "prog", Package: "pkg", Bin: "the-bin", RunPath: tt.runPath})...).String() + "\n")

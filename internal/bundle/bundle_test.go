@@ -19,7 +19,6 @@ import (
 
 	"github.com/relmat/relmat/internal/fsx"
 	"github.com/relmat/relmat/internal/manifest"
-	"github.com/relmat/relmat/internal/matrix"
 )
 
 const rpath = "$ORIGIN/../lib"
@@ -108,7 +107,7 @@ func TestNewAndWrite(t *testing.T) {
 		// The build copied it, but its bytes are a wheel's: so is its licence.
 		"include/a/b.h|0644|wheel|nvidia-headers 13.0.1||",
 		"include/own.h|0644|build|OUT_DIR of core||",
-		"lib/liba.so.1|0644|wheel|nvidia-a 13.0.1|library|needed by built-prog",
+		"lib/liba.so.1|0644|wheel|nvidia-a 13.0.1|library|needed by prog",
 		"lib/libb.so.2|0644|wheel|nvidia-b 13.0.1|library|needed by liba.so.1",
 		"licenses/nvidia-a/LICENSE.txt|0644|wheel|nvidia-a 13.0.1|license|",
 		"licenses/nvidia-b/LICENSE.txt|0644|wheel|nvidia-b 13.0.1|license|",
@@ -123,7 +122,7 @@ func TestNewAndWrite(t *testing.T) {
 
 	dir := t.TempDir()
 	var counted bytes.Buffer
-	if err := plan.Write(t.Context(), dir, &counted); err != nil {
+	if err := plan.Write(t.Context(), dir, s.options.Digests, &counted); err != nil {
 		t.Fatal(err)
 	}
 	if int64(counted.Len()) != plan.Size() {
@@ -218,7 +217,7 @@ func TestNewRefuses(t *testing.T) {
 			s.options.Toolkit = nil
 			s.options.Programs["prog"] = cc(t, filepath.Join(t.TempDir(), "prog"), "int main(void) { return 0; }")
 		}, "target x has no toolkit"},
-		{"library without toolkit", "", func(_ *testing.T, s *sample) { s.options.Toolkit = nil }, "liba.so.1 is needed by built-prog"},
+		{"library without toolkit", "", func(_ *testing.T, s *sample) { s.options.Toolkit = nil }, "liba.so.1 is needed by prog, and this system has it not"},
 		{"places collide", "    files: [{source: LICENSE, to: t}, {source: scripts/note.txt, to: t}]\n", nil, "would both become t in the package"},
 		{"place of a program", "    files: [{source: LICENSE, to: bin/prog}]\n", nil, "would both become bin/prog"},
 		{"place of the manifest", "    files: [{source: LICENSE, to: manifest.json}]\n", nil, "is the name of relmat's own list"},
@@ -239,7 +238,7 @@ func TestNewRefuses(t *testing.T) {
 		{"RUNPATH beside RPATH", "", func(t *testing.T, s *sample) { addRunpath(t, s.options.Programs["prog"]) }, `and RUNPATH "$ORIGIN/../lib"`},
 		{"another RPATH", "", func(t *testing.T, s *sample) { s.relink(t, "-Wl,--disable-new-dtags,-rpath,/opt/cuda/lib") }, `has RPATH "/opt/cuda/lib"`},
 		{"no RPATH", "", func(t *testing.T, s *sample) { s.relink(t) }, `has RPATH ""`},
-		{"Windows", "", func(_ *testing.T, s *sample) { s.options.Row.Platform.OS = "windows" }, "cannot be bundled yet"},
+		{"a program of another system", "", func(_ *testing.T, s *sample) { s.options.Row.Platform.OS = "windows" }, "is a file of format elf, and windows loads pe"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -328,7 +327,7 @@ func TestWriteFails(t *testing.T) {
 	t.Run("file changed", func(t *testing.T) {
 		plan := s.plan(t)
 		write(t, license, "OURS\n") // as long as it was
-		if err := plan.Write(t.Context(), t.TempDir(), io.Discard); err == nil || !strings.Contains(err.Error(), license+" changed while the package was made") {
+		if err := plan.Write(t.Context(), t.TempDir(), s.options.Digests, io.Discard); err == nil || !strings.Contains(err.Error(), license+" changed while the package was made") {
 			t.Errorf("the error is %v", err)
 		}
 		write(t, license, "ours\n")
@@ -336,7 +335,7 @@ func TestWriteFails(t *testing.T) {
 	t.Run("file gone", func(t *testing.T) {
 		plan := s.plan(t)
 		remove(t, license)
-		if err := plan.Write(t.Context(), t.TempDir(), io.Discard); !errors.Is(err, os.ErrNotExist) {
+		if err := plan.Write(t.Context(), t.TempDir(), s.options.Digests, io.Discard); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("the error is %v", err)
 		}
 		write(t, license, "ours\n")
@@ -344,14 +343,14 @@ func TestWriteFails(t *testing.T) {
 	t.Run("a file where a directory must be", func(t *testing.T) {
 		dir := t.TempDir()
 		write(t, filepath.Join(dir, "bin"), "")
-		if err := s.plan(t).Write(t.Context(), dir, io.Discard); err == nil || !strings.Contains(err.Error(), "not a directory") {
+		if err := s.plan(t).Write(t.Context(), dir, s.options.Digests, io.Discard); err == nil || !strings.Contains(err.Error(), "not a directory") {
 			t.Errorf("the error is %v", err)
 		}
 	})
 	t.Run("a file that is there", func(t *testing.T) {
 		dir := t.TempDir()
 		write(t, filepath.Join(dir, "LICENSE"), "")
-		if err := s.plan(t).Write(t.Context(), dir, io.Discard); !errors.Is(err, os.ErrExist) {
+		if err := s.plan(t).Write(t.Context(), dir, s.options.Digests, io.Discard); !errors.Is(err, os.ErrExist) {
 			t.Errorf("the error is %v", err)
 		}
 	})
@@ -359,7 +358,7 @@ func TestWriteFails(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		plan := s.plan(t)
 		cancel()
-		if err := plan.Write(ctx, t.TempDir(), io.Discard); !errors.Is(err, context.Canceled) {
+		if err := plan.Write(ctx, t.TempDir(), s.options.Digests, io.Discard); !errors.Is(err, context.Canceled) {
 			t.Errorf("the error is %v", err)
 		}
 	})
@@ -376,7 +375,7 @@ func TestWhole(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			if err := plan.Write(t.Context(), dir, io.Discard); err != nil {
+			if err := plan.Write(t.Context(), dir, s.options.Digests, io.Discard); err != nil {
 				t.Fatal(err)
 			}
 			spoil(t, dir)
@@ -384,20 +383,5 @@ func TestWhole(t *testing.T) {
 				t.Error("the damaged tree passes for whole")
 			}
 		})
-	}
-}
-
-func TestRunPath(t *testing.T) {
-	for _, tt := range []struct{ programs, libraries, want string }{
-		{"bin", "lib", "$ORIGIN/../lib"},
-		{".", "lib", "$ORIGIN/lib"},
-		{".", ".", "$ORIGIN"},
-		{"a/b", "c/d", "$ORIGIN/../../c/d"},
-		{"bin", "bin", "$ORIGIN"},
-		{"bin", "bin/lib", "$ORIGIN/lib"},
-	} {
-		if got := RunPath(matrix.Layout{Programs: tt.programs, Libraries: tt.libraries}); got != tt.want {
-			t.Errorf("RunPath of %s and %s is %q, want %q", tt.programs, tt.libraries, got, tt.want)
-		}
 	}
 }

@@ -9,9 +9,11 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/relmat/relmat/internal/manifest"
 	"github.com/relmat/relmat/internal/matrix"
 	"github.com/relmat/relmat/internal/progress"
 	"github.com/relmat/relmat/internal/toolkit"
@@ -49,29 +51,75 @@ func sharedLib(t *testing.T, dir, soname, code string, needs ...string) string {
 	return cc(t, filepath.Join(dir, soname), code, args...)
 }
 
-// fakeLibraries offers the libraries of a directory as a toolkit would.
-type fakeLibraries struct{ dir string }
+// shelf offers the libraries of a directory, as a source does.
+type shelf struct{ dir string }
 
-func (f fakeLibraries) Libraries(pattern string) []toolkit.File {
-	var found []toolkit.File
-	entries, err := os.ReadDir(f.dir)
+func (s shelf) find(_ context.Context, name string, _ *item) ([]found, error) {
+	entries, err := os.ReadDir(s.dir)
 	if err != nil {
-		return nil
+		return nil, err
 	}
+	var list []found
 	for _, e := range entries {
-		if ok, _ := path.Match(pattern, e.Name()); ok {
-			found = append(found, toolkit.File{Path: filepath.Join(f.dir, e.Name()), Dist: "fake", Version: "1"})
+		own := e.Name()
+		if strings.HasSuffix(name, ".dll") {
+			own = strings.ToLower(own)
+		}
+		if ok, _ := path.Match(name, own); ok {
+			list = append(list, found{src: filepath.Join(s.dir, e.Name()), name: e.Name(), origin: manifest.Wheel, from: "fake 1"})
 		}
 	}
-	return found
+	return list, nil
 }
+
+func (shelf) pinned() bool  { return true }
+func (shelf) lacks() string { return "the shelf has it not" }
+func (shelf) mend() string  { return "put it there" }
+
+// closureOf gathers a package's libraries from a directory: the program or
+// prebuilt library at main, with what else the package has, and returns the
+// paths of the libraries with their reasons, each "PATH WHY".
+func closureOf(t *testing.T, main, dir, target, pkg string) ([]string, error) {
+	t.Helper()
+	row, p := parse(t, target, pkg)
+	b, err := newBuilder(Options{Row: row, Name: "pkg", Package: p, Programs: map[string]string{"prog": main}, Source: filepath.Dir(main)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.sources = []source{shelf{dir}}
+	if err := b.programs(); err != nil {
+		return nil, err
+	}
+	if err := b.addFiles(); err != nil {
+		return nil, err
+	}
+	if err := b.closure(t.Context()); err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, it := range b.items {
+		if it.Role == "library" && it.Origin == manifest.Wheel {
+			list = append(list, it.Path+" "+it.Why)
+		}
+	}
+	slices.Sort(list)
+	return list, nil
+}
+
+// linux is the target of this machine.
+func linux() string { return hostTriple() + "}" }
 
 // fakeToolkit opens a toolkit that lies finished in a cache: the files below
 // dir, each of the wheel that dists names for it. Licences are the files that
 // have LICENSE in their names.
 func fakeToolkit(t *testing.T, fill func(dir string), distOf func(rel string) string) *toolkit.Toolkit {
 	t.Helper()
-	cache, platform := t.TempDir(), matrix.Host().String()
+	return fakeToolkitOf(t, matrix.Host().String(), fill, distOf)
+}
+
+func fakeToolkitOf(t *testing.T, platform string, fill func(dir string), distOf func(rel string) string) *toolkit.Toolkit {
+	t.Helper()
+	cache := t.TempDir()
 	wheels := []toolkit.Wheel{{Name: "w", Version: "1", File: "w-1-py3-none-any.whl", SHA256: strings.Repeat("a", 64), Size: 1}}
 	dir := filepath.Join(cache, "toolkits", "cuda13-"+platform+"-"+toolkit.Digest(wheels)[:16])
 	fill(dir)
@@ -137,7 +185,7 @@ project: {name: p, version-package: p}
 toolkits: {cuda13: {lock: l.json, requirements: [r]}}
 programs: {prog: {package: p}, other: {package: p}}
 targets:
-  x: {triple: `+target+`}
+  x: {triple: `+strings.TrimSuffix(target, "}")+`}
 packages:
   pkg:
     asset: "pkg-{{.Target}}"

@@ -12,11 +12,12 @@ import (
 
 // A user's umask must not decide what others may read of a package.
 func TestWriteIgnoresUmask(t *testing.T) {
-	plan := newSample(t, sampleFiles).plan(t)
+	s := newSample(t, sampleFiles)
+	plan := s.plan(t)
 	dir := t.TempDir()
 	old := syscall.Umask(0o077)
 	defer syscall.Umask(old)
-	if err := plan.Write(t.Context(), dir, io.Discard); err != nil {
+	if err := plan.Write(t.Context(), dir, s.options.Digests, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	for file, want := range map[string]os.FileMode{"LICENSE": 0o644, "bin/prog": 0o755} {

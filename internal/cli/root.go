@@ -88,7 +88,7 @@ exactly that.`,
 	root.SetErr(a.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	a.register(root)
-	root.AddCommand(a.initCmd(), a.planCmd(), a.configCmd(), a.buildCmd(), a.bundleCmd(), a.inspectCmd(), a.smokeCmd(), a.releaseCmd(), a.publishCmd(), a.promoteCmd(), a.statusCmd(), a.toolkitCmd(), a.doctorCmd(), a.schemaCmd(), a.cleanCmd(), a.versionCmd())
+	root.AddCommand(a.initCmd(), a.planCmd(), a.configCmd(), a.buildCmd(), a.bundleCmd(), a.inspectCmd(), a.verifyCmd(), a.smokeCmd(), a.releaseCmd(), a.publishCmd(), a.promoteCmd(), a.statusCmd(), a.toolkitCmd(), a.doctorCmd(), a.schemaCmd(), a.cleanCmd(), a.versionCmd())
 	return root
 }
 

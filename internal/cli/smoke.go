@@ -79,6 +79,9 @@ func (a *app) smokeResults(results []manifest.SmokeResult) error {
 		if err := w.Flush(); err != nil {
 			return err
 		}
+		if r.CPU != nil {
+			fmt.Fprintf(a.Out, "  CPU level: %s\n", r.CPU)
+		}
 	}
 	return nil
 }

@@ -15,7 +15,8 @@ import (
 	"strings"
 )
 
-// FileName is where the manifest lies, relative to the package's root.
+// FileName is where the manifest lies, relative to the package's root; see
+// Manifest.Name for packages of libraries.
 const FileName = "manifest.json"
 
 // Schema is the version of the manifest's form.
@@ -26,9 +27,12 @@ type Origin string
 
 // The origins of a file.
 const (
-	Build  Origin = "build"  // made by the project's build
-	Source Origin = "source" // out of the project's checkout
-	Wheel  Origin = "wheel"  // out of a pinned wheel of the toolkit
+	Build    Origin = "build"    // made by the project's build
+	Prebuilt Origin = "prebuilt" // a program or library that somebody else built for the project
+	Source   Origin = "source"   // out of the project's checkout
+	Wheel    Origin = "wheel"    // out of a pinned wheel of the toolkit
+	Host     Origin = "host"     // out of the CUDA toolkit of the machine that packed
+	System   Origin = "system"   // out of a package of that machine's distribution
 )
 
 // File is one file of a package.
@@ -41,12 +45,30 @@ type File struct {
 	// Mode is 0644 or 0755, in octal.
 	Mode   string `json:"mode"`
 	Origin Origin `json:"origin"`
-	// From says more of the origin: "nvidia-cublas 13.1.0.3".
+	// From says more of the origin, by name and version: the wheel
+	// ("nvidia-cublas 13.1.0.3"), the host's toolkit ("CUDA 13.0.2") or the
+	// package of its distribution ("libopenblas0-pthread 0.3.21+ds-4").
 	From string `json:"from,omitempty"`
-	// Role is program, library, license, or empty.
+	// Role is program, library, license, or empty. A library that somebody else
+	// built and that is released as a program has the role library.
 	Role string `json:"role,omitempty"`
 	// Why tells for a library what needs it.
 	Why string `json:"why,omitempty"`
+}
+
+// HostLibrary is a library that the package needs and does not hold.
+type HostLibrary struct {
+	// Name is the file name under which it is loaded.
+	Name string `json:"name"`
+	// From is the vendor's wheel or toolkit that has it, as File.From.
+	From string `json:"from,omitempty"`
+	// Why tells what needs it.
+	Why string `json:"why,omitempty"`
+	// Package and Path are the package that holds it and where it lies when
+	// that one is unpacked over this one; empty where users have it from
+	// elsewhere.
+	Package string `json:"package,omitempty"`
+	Path    string `json:"path,omitempty"`
 }
 
 // Manifest describes a package.
@@ -57,14 +79,40 @@ type Manifest struct {
 	Target  string `json:"target"`
 	Triple  string `json:"triple"`
 	Package string `json:"package"`
+	// RuntimeOf are the packages over which this one, of libraries alone, is
+	// unpacked.
+	RuntimeOf []string `json:"runtime_of,omitempty"`
 	// Programs are the paths of the programs by their names.
 	Programs map[string]string `json:"programs"`
-	Files    []File            `json:"files"`
+	// HostLibraries are the vendor's libraries that users have from elsewhere:
+	// "runtime: host" and "runtime: split" of the matrix.
+	HostLibraries []HostLibrary `json:"host_libraries,omitempty"`
+	Files         []File        `json:"files"`
+}
+
+// Name is where the manifest lies in its package. That of a package of
+// libraries has the package's name in it: it is unpacked over others, whose own
+// manifests stay.
+func (m Manifest) Name() string {
+	if len(m.RuntimeOf) > 0 {
+		return namedPrefix + m.Package + namedSuffix
+	}
+	return FileName
+}
+
+const namedPrefix, namedSuffix = "manifest-", ".json"
+
+// IsName tells whether a path of a package is a manifest's.
+func IsName(p string) bool {
+	return p == FileName || !strings.Contains(p, "/") && len(p) > len(namedPrefix+namedSuffix) &&
+		strings.HasPrefix(p, namedPrefix) && strings.HasSuffix(p, namedSuffix)
 }
 
 // Encode gives the manifest's bytes; the same manifest has the same bytes.
 func (m Manifest) Encode() ([]byte, error) {
 	m.Schema = Schema
+	m.HostLibraries = slices.Clone(m.HostLibraries)
+	slices.SortFunc(m.HostLibraries, func(a, b HostLibrary) int { return strings.Compare(a.Name, b.Name) })
 	m.Files = slices.Clone(m.Files)
 	slices.SortFunc(m.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	var b bytes.Buffer
@@ -93,6 +141,13 @@ func Decode(data []byte) (Manifest, error) {
 		if _, err := f.Perm(); err != nil {
 			return m, fmt.Errorf("%s: %s: %w", FileName, f.Path, err)
 		}
+	}
+	hosts := map[string]bool{}
+	for _, l := range m.HostLibraries {
+		if !clean(l.Name) || path.Base(l.Name) != l.Name || hosts[l.Name] || l.Path != "" && !clean(l.Path) {
+			return m, fmt.Errorf("%s: library %q at %q is not allowed", FileName, l.Name, l.Path)
+		}
+		hosts[l.Name] = true
 	}
 	for name, p := range m.Programs {
 		if !seen[p] {

@@ -44,6 +44,10 @@ func sample() manifest.Manifest {
 	return manifest.Manifest{
 		Project: "tinylm", Version: "0.1.0", Target: "linux-x86_64-cuda13", Triple: "x86_64-unknown-linux-gnu", Package: "tinylm",
 		Programs: map[string]string{"tinylm-server": "bin/tinylm-server", "tinylm": "bin/tinylm"},
+		HostLibraries: []manifest.HostLibrary{
+			{Name: "libnccl.so.2", From: "nvidia-nccl-cu13 2.31.2", Why: "needed by tinylm", Package: "tinylm-runtime", Path: "lib/libnccl.so.2"},
+			{Name: "libcudart.so.13", From: "CUDA 13.0.2"},
+		},
 		Files: []manifest.File{
 			{Path: "lib/libcublas.so.13", Size: 1 << 33, SHA256: sumB, Mode: "0644", Origin: manifest.Wheel, From: "nvidia-cublas 13.1.0.3", Role: "library", Why: "needed by tinylm"},
 			{Path: "bin/tinylm-server", Size: 2, SHA256: sumA, Mode: "0755", Origin: manifest.Build, Role: "program"},
@@ -61,7 +65,7 @@ func TestEncode(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "manifest.json", data)
-	if m.Files[0].Path != "lib/libcublas.so.13" || m.Schema != 0 {
+	if m.Files[0].Path != "lib/libcublas.so.13" || m.HostLibraries[0].Name != "libnccl.so.2" || m.Schema != 0 {
 		t.Error("Encode has changed the manifest that it was given")
 	}
 
@@ -88,6 +92,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 	m.Schema = manifest.Schema
 	slices.SortFunc(m.Files, func(a, b manifest.File) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(m.HostLibraries, func(a, b manifest.HostLibrary) int { return strings.Compare(a.Name, b.Name) })
 	if !reflect.DeepEqual(got, m) {
 		t.Errorf("got  %+v\nwant %+v", got, m)
 	}
@@ -139,6 +144,14 @@ func TestDecodeRefuses(t *testing.T) {
 		{"no schema", `{}`, "schema 0 is unknown, this relmat reads 1"},
 		{"a later schema", `{"schema": 2}`, "schema 2 is unknown, this relmat reads 1"},
 		{"a path twice", string(encode(t, func(m *manifest.Manifest) { m.Files = append(m.Files, m.Files[0]) })), `path "bin/tinylm" is not allowed`},
+		{"a library in a directory", string(encode(t, func(m *manifest.Manifest) { m.HostLibraries = []manifest.HostLibrary{{Name: "lib/liba.so"}} })), `library "lib/liba.so" at "" is not allowed`},
+		{"a library without a name", string(encode(t, func(m *manifest.Manifest) { m.HostLibraries = []manifest.HostLibrary{{}} })), `library "" at "" is not allowed`},
+		{"a library twice", string(encode(t, func(m *manifest.Manifest) {
+			m.HostLibraries = []manifest.HostLibrary{{Name: "liba.so"}, {Name: "liba.so"}}
+		})), `library "liba.so" at "" is not allowed`},
+		{"a library outside of the package", string(encode(t, func(m *manifest.Manifest) {
+			m.HostLibraries = []manifest.HostLibrary{{Name: "liba.so", Path: "../liba.so"}}
+		})), `library "liba.so" at "../liba.so" is not allowed`},
 		{"no mode", string(encode(t, func(m *manifest.Manifest) { m.Files[0].Mode = "" })), "bin/tinylm: mode is neither 0644 nor 0755"},
 		{"set-uid", string(encode(t, func(m *manifest.Manifest) { m.Files[0].Mode = "4755" })), "bin/tinylm: mode is neither 0644 nor 0755"},
 		{"a program that is no file", string(encode(t, func(m *manifest.Manifest) { m.Programs["other"] = "bin/other" })), `program other is at "bin/other", which is no file of the package`},
@@ -152,6 +165,23 @@ func TestDecodeRefuses(t *testing.T) {
 				t.Errorf("the error is %v, want %q", err, test.want)
 			}
 		})
+	}
+}
+
+// TestName gives a package of libraries a manifest of its own name, which does
+// not replace that of the package over which it is unpacked.
+func TestName(t *testing.T) {
+	own := manifest.Manifest{Package: "tinylm"}.Name()
+	libraries := manifest.Manifest{Package: "tinylm-runtime", RuntimeOf: []string{"tinylm"}}.Name()
+	if own != manifest.FileName || libraries != "manifest-tinylm-runtime.json" {
+		t.Errorf("the names are %s and %s", own, libraries)
+	}
+	for name, want := range map[string]bool{
+		own: true, libraries: true, "manifest-.json": false, "manifest-": false, "manifest-x.txt": false, "lib/manifest-x.json": false, "lib/manifest.json": false, "": false,
+	} {
+		if got := manifest.IsName(name); got != want {
+			t.Errorf("%q: %v", name, got)
+		}
 	}
 }
 

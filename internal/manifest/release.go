@@ -92,6 +92,9 @@ type Device struct {
 	CPU string `json:"cpu"`
 	// GPUs are as nvidia-smi names them: "NVIDIA H100 80GB HBM3, 580.159.04, 9.0".
 	GPUs []string `json:"gpus,omitempty"`
+	// Emulator is what can run programs as an older CPU would, with its version:
+	// "qemu-x86_64 7.2.22".
+	Emulator string `json:"emulator,omitempty"`
 }
 
 func (d Device) String() string {
@@ -107,6 +110,36 @@ type SmokeResult struct {
 	Target  string       `json:"target"`
 	Device  Device       `json:"device"`
 	Steps   []StepResult `json:"steps"`
+	// CPU says whether the programs are known to run on the CPUs that the target
+	// promises; nil where it promises none.
+	CPU *CPUProof `json:"cpu,omitempty"`
+}
+
+// CPUProof is the outcome of the steps on an emulated CPU of the target's
+// level.
+type CPUProof struct {
+	// Level is a CPU level of the matrix, such as x86-64-v3.
+	Level string `json:"level"`
+	// Status is NotRun where nothing is proven, for the Reason.
+	Status Status `json:"status"`
+	Reason string `json:"reason,omitempty"`
+	// Emulator is that of Device, Model the CPU by its name.
+	Emulator string `json:"emulator,omitempty"`
+	Model    string `json:"model,omitempty"`
+	// Steps are the names of those that passed so.
+	Steps   []string `json:"steps,omitempty"`
+	Seconds float64  `json:"seconds,omitempty"`
+}
+
+// String is the proof in a few words.
+func (p CPUProof) String() string {
+	switch p.Status {
+	case Passed:
+		return fmt.Sprintf("proven at %s (%s, %s)", p.Level, p.Emulator, p.Model)
+	case Failed:
+		return "fails at " + p.Level
+	}
+	return fmt.Sprintf("not proven at %s: %s", p.Level, p.Reason)
 }
 
 // Count tells how many steps have the status.
@@ -129,5 +162,9 @@ func (r SmokeResult) Summary() string {
 	if n := r.Count(Failed); n > 0 {
 		s += fmt.Sprintf(", %d failed", n)
 	}
-	return s + " on " + r.Device.String()
+	s += " on " + r.Device.String()
+	if r.CPU != nil {
+		s += "; " + r.CPU.String()
+	}
+	return s
 }

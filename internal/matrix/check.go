@@ -1,7 +1,6 @@
 package matrix
 
 import (
-	"cmp"
 	"encoding/hex"
 	"fmt"
 	"net/url"
@@ -36,7 +35,12 @@ var (
 	// relative is a path that is absolute on no system: the file means the same
 	// wherever it is read.
 	relative = regexp.MustCompile(`^[^/\\]([^:]|$)`)
-	envName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	// versionNumber is numbers with points, capability a GPU's, imageName what
+	// cuobjdump calls GPU code.
+	versionNumber = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*$`)
+	capability    = regexp.MustCompile(`^[1-9][0-9]?\.[0-9]$`)
+	imageName     = regexp.MustCompile(`^(sm|compute)_[1-9][0-9]{1,2}[af]?$`)
+	envName       = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
 // AssetName checks that GitHub keeps name as it is for an asset; it changes
@@ -64,7 +68,7 @@ func (f *File) check() {
 	}
 	for _, name := range f.Programs.Keys {
 		f.checkName("programs."+name, name)
-		f.required("programs."+name+".package", f.Programs.Values[name].Package)
+		f.checkProgram("programs."+name, f.Programs.Values[name])
 	}
 	if len(f.Targets.Keys) == 0 {
 		f.problem("targets", "name at least one target", "is missing")
@@ -81,6 +85,7 @@ func (f *File) check() {
 		f.checkRow(at, f.row(name))
 	}
 	f.checkPackages(f.resolvePackages())
+	f.checkVerify()
 	f.checkSmoke()
 	f.problems.list = unique(f.problems.list)
 }
@@ -98,7 +103,14 @@ func unique(list []Problem) []Problem {
 
 func (f *File) checkProject() {
 	f.required("project.name", f.Project.Name)
-	f.required("project.version-package", f.Project.VersionPackage)
+	switch p := f.Project; {
+	case p.VersionPackage == "" && p.Version == "":
+		f.problem("project.version-package", "name the Cargo package whose version is the release's, or give project.version", "is missing")
+	case p.VersionPackage != "" && p.Version != "":
+		f.problem("project.version", "take one of the two out", "version-package gives the version, too")
+	case p.Version != "" && !safeName.MatchString(p.Version):
+		f.problem("project.version", "for example 1.2.3", "%q cannot be a version", p.Version)
+	}
 	if f.Project.Name != "" && !word.MatchString(f.Project.Name) {
 		f.problem("project.name", wordHint, "%q cannot be a name", f.Project.Name)
 	}
@@ -106,6 +118,26 @@ func (f *File) checkProject() {
 		f.problem("project.source", "write it relative to this file, or use --source", "is an absolute path")
 	}
 	f.checkTemplate("project.tag", f.Project.Tag)
+}
+
+func (f *File) checkProgram(at string, p Program) {
+	from := 0
+	for _, place := range []struct{ key, path string }{{"source", p.From.Source}, {"toolkit", p.From.Toolkit}} {
+		if place.path != "" {
+			from++
+			f.checkRel(at+".from."+place.key, place.path)
+		}
+	}
+	switch {
+	case p.Package == "" && from == 0:
+		f.problem(at+".package", "name the Cargo package, or with 'from' what somebody else built", "is missing")
+	case p.Package != "" && from > 0:
+		f.problem(at+".from", "take one of the two out", "package builds the program")
+	case from > 1:
+		f.problem(at+".from", "give one of source and toolkit", "says 2 places to take the program from")
+	case from > 0 && p.Bin != "":
+		f.problem(at+".bin", "take it out", "is Cargo's, and from takes what somebody else built")
+	}
 }
 
 func (f *File) checkTarget(at string, t Target) {
@@ -153,6 +185,13 @@ func (f *File) checkTarget(at string, t Target) {
 		}
 	}
 	f.checkLevel(at, t)
+	for _, floor := range []struct{ key, value string }{
+		{"glibc", t.Floors.Glibc}, {"libstdcxx", t.Floors.Libstdcxx}, {"macos", t.Floors.MacOS}, {"driver", t.Floors.Driver},
+	} {
+		if floor.value != "" && !versionNumber.MatchString(floor.value) {
+			f.problem(at+".floors."+floor.key, "numbers with points, such as 2.35", "%q is no version", floor.value)
+		}
+	}
 	if t.CPU.Env != "" {
 		f.checkEnv(at+".cpu.env", t.CPU.Env)
 	}
@@ -164,6 +203,21 @@ func (f *File) checkTarget(at string, t Target) {
 			f.problem(at+".cuda.architectures", "", "%v", err)
 		}
 	}
+	for _, list := range []struct {
+		key    string
+		values []string
+	}{{"native", t.CUDA.Require.Native}, {"jit", t.CUDA.Require.JIT}} {
+		for i, cc := range list.values {
+			if !capability.MatchString(cc) {
+				f.problem(index(at+".cuda.require."+list.key, i), "a compute capability is like 9.0", "%q is no compute capability", cc)
+			}
+		}
+	}
+	for i, image := range t.CUDA.Require.Images {
+		if !imageName.MatchString(image) {
+			f.problem(index(at+".cuda.require.images", i), "write it as CUDA's tools do, such as sm_121a or compute_120", "%q is no image", image)
+		}
+	}
 	for i, gate := range t.CUDA.Gates {
 		if list, err := cuda.ParseArchitectures(gate); err != nil || len(list) != 1 || list[0].Name() != gate {
 			f.problem(index(at+".cuda.gates", i), "write what the sources ask for, such as 90a", "%q is not one architecture", gate)
@@ -173,97 +227,6 @@ func (f *File) checkTarget(at string, t Target) {
 
 // reservedEnv are variables whose value follows from other keys.
 var reservedEnv = []string{"RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET", "CUDA_HOME", "CUDA_PATH"}
-
-func (f *File) checkPackages(origins map[string]map[string]string) {
-	if len(f.Packages.Keys) == 0 {
-		f.problem("packages", "name at least one package", "is missing")
-	}
-	owner := map[string]string{}
-	for _, name := range f.Packages.Keys {
-		f.checkName("packages."+name, name)
-		from, known := origins[name]
-		if !known {
-			continue // its like is wrong, and that is said there
-		}
-		p := f.Packages.Values[name]
-		at := func(key string) string { return join(cmp.Or(from[key], "packages."+name), key) }
-		f.required(at("asset"), p.Asset)
-		if len(p.Programs) == 0 {
-			f.problem(at("programs"), "allowed: "+strings.Join(f.Programs.Keys, ", "), "is missing")
-		}
-		for i, prog := range p.Programs {
-			f.reference(index(at("programs"), i), "programs", prog, f.Programs.Keys)
-		}
-		f.checkGlobs(at("targets"), p.Targets)
-		for _, dir := range []struct{ key, path string }{
-			{"layout.programs", p.Layout.Programs}, {"layout.libraries", p.Layout.Libraries}, {"layout.licenses", p.Layout.Licenses},
-		} {
-			if dir.path != "" {
-				f.checkRel(at(dir.key), dir.path)
-			}
-		}
-		for i, files := range p.Files {
-			f.checkFiles(index(at("files"), i), files)
-		}
-		if p.Root != nil && *p.Root != "" {
-			f.checkTemplate(at("root"), *p.Root)
-		}
-		f.checkAssets(at("asset"), name, p, owner)
-	}
-}
-
-// checkAssets checks the names of a package's assets, on every target that
-// makes it. owner remembers whose each is.
-func (f *File) checkAssets(at, name string, p Package, owner map[string]string) {
-	for _, target := range f.Targets.Keys {
-		if !Matches(p.Targets, target) || p.Asset == "" {
-			continue
-		}
-		row := f.row(target)
-		fields := row.Fields("1.0.0", "v1.0.0")
-		asset, err := fields.Expand(p.Asset)
-		if err != nil {
-			f.problem(at, fieldsHint, "%v", err)
-			return
-		}
-		asset += "." + row.Archive
-		if !safeName.MatchString(asset) {
-			f.problem(at, "use letters, digits, '.', '_', '+' and '-'", "GitHub would change the asset name %q", asset)
-			return
-		}
-		if other, ok := owner[asset]; ok {
-			f.problem(at, "use {{.Target}} in it", "%s of target %s and %s have the same asset name %s", name, target, other, asset)
-			return
-		}
-		owner[asset] = name + " of target " + target
-	}
-}
-
-func (f *File) checkFiles(at string, files Files) {
-	set := 0
-	for _, from := range []struct{ key, path string }{
-		{"source", files.Source}, {"out-dir", files.OutDir}, {"toolkit", files.Toolkit},
-	} {
-		if from.path != "" {
-			set++
-			f.checkRel(at+"."+from.key, from.path)
-		}
-	}
-	if set != 1 {
-		f.problem(at, "give exactly one of source, out-dir, toolkit", "says %d places to take files from", set)
-	}
-	if (files.OutDir != "") != (files.Crate != "") {
-		f.problem(at, "out-dir and crate go together", "has one of out-dir and crate")
-	}
-	f.required(at+".to", files.To)
-	if files.To != "" {
-		f.checkRel(at+".to", files.To)
-	}
-	for i, p := range files.Contains {
-		f.checkRel(index(at+".contains", i), p)
-	}
-	f.checkGlobs(at+".targets", files.Targets)
-}
 
 func (f *File) checkSmoke() {
 	files := map[string]string{}
@@ -380,6 +343,13 @@ func (f *File) checkEnv(at, name string) {
 func (f *File) checkRel(at, p string) {
 	if strings.ContainsAny(p, `\:`) || path.IsAbs(p) || path.Clean(p) != p || p == ".." || strings.HasPrefix(p, "../") {
 		f.problem(at, "write a relative path with '/', without '..', such as include/cccl", "%q is not a path below its root", p)
+	}
+}
+
+// checkFilePattern checks a pattern of paths in a package.
+func (f *File) checkFilePattern(at, pattern string) {
+	if _, err := path.Match(pattern, ""); err != nil {
+		f.problem(at, "a pattern has *, ? and [a-z]", "%q: %v", pattern, err)
 	}
 }
 

@@ -2,7 +2,9 @@ package matrix_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
+	"path"
 	"reflect"
 	"slices"
 	"strings"
@@ -21,7 +23,7 @@ func TestDocs(t *testing.T) {
 	}
 	d := docs{schema: matrix.JSONSchema(), told: map[string]bool{}}
 	tmpl, err := template.New("targets.md.tmpl").Funcs(template.FuncMap{
-		"table": d.table, "about": d.about, "levels": levels, "reserved": d.reserved,
+		"table": d.table, "about": d.about, "levels": levels, "layouts": layouts, "reserved": d.reserved,
 	}).Parse(string(text))
 	if err != nil {
 		t.Fatal(err)
@@ -141,6 +143,25 @@ func levels() string {
 	b.WriteString("| level | architecture | rustc's `target-cpu` | `-march` of GCC and Clang | since |\n|---|---|---|---|---|\n")
 	for _, l := range matrix.CPULevels() {
 		fmt.Fprintf(&b, "| `%s` | %s | `%s` | `%s` | %s |\n", l.Name, l.Arch, l.Rust, l.March, l.Since)
+	}
+	return b.String()
+}
+
+func layouts() string {
+	var b strings.Builder
+	b.WriteString("| style | programs | libraries |\n|---|---|---|\n")
+	for _, style := range []string{"bin-lib", "flat", "mlx-windows", "wheels"} {
+		l := matrix.Package{Layout: matrix.Layout{Style: style}}.LayoutOf()
+		where := "`" + l.Libraries + "`"
+		if l.Place("x", "in/its/wheel/x") == "in/its/wheel/x" {
+			where = "where their wheels have them; of others, " + where
+		}
+		if hooks := l.Hooks(); len(hooks) > 0 {
+			for _, match := range slices.Sorted(maps.Keys(hooks)) {
+				where += fmt.Sprintf("; `%s` in `%s`", match, path.Join(l.Programs, hooks[match]))
+			}
+		}
+		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", style, l.Programs, where)
 	}
 	return b.String()
 }

@@ -233,6 +233,29 @@ var wrongs = []wrong{
 	{"like one that is like another", "packages:\n", "packages:\n  a: {like: demo, asset: \"a-{{.Target}}\"}\n  b: {like: §a, asset: \"b-{{.Target}}\"}\n"},
 	{"mistake that a like package inherits", "packages:\n  demo:\n", "packages:\n  small: {like: demo, asset: \"small-{{.Target}}\"}\n  demo:\n    targets: [§bsd]\n"},
 
+	// Programs that somebody else built.
+	{"program with two makers", "{package: demo-cli}", "{package: demo-cli, from: §{source: a}}"},
+	{"program from two places", "{package: demo-cli}", "{from: §{source: a, toolkit: b}}"},
+	{"program from above", "{package: demo-cli}", "{from: {source: §../a}}"},
+	{"binary of a program that is not built", "{package: demo-cli}", "{bin: §x, from: {source: a}}"},
+	{"version twice", "  version-package: demo-cli\n", "  version-package: demo-cli\n  version: §1.2.3\n"},
+	{"version that is none", "  version-package: demo-cli\n", "  version: §a b\n"},
+
+	// What users have at least, and what a package must hold.
+	{"floor in words", "    archive: tar.gz\n", "    archive: tar.gz\n    floors: {macos: §Sonoma, glibc: §2.x}\n"},
+	{"capability in nvcc's word", "env: DEMO_ARCHS}", "env: DEMO_ARCHS, require: {native: [§sm_90, §\"90\"], jit: [§12]}}"},
+	{"image that is an architecture", "env: DEMO_ARCHS}", "env: DEMO_ARCHS, require: {images: [§121a]}}"},
+	{"unknown layout", "{programs: bin,", "{style: §usr-local, programs: bin,"},
+	{"unknown runtime", "    programs: [demo, server]\n", "    programs: [demo, server]\n    runtime: §bundled\n"},
+	{"split from nobody", "    programs: [demo, server]\n", "    programs: [demo, server]\n    runtime: §split\n"},
+	{"runtime of a whole package", "packages:\n", "packages:\n  libs: {asset: \"libs-{{.Target}}\", runtime-of: [§demo]}\n"},
+
+	// How findings are judged.
+	{"unknown rule", "smoke:\n", "verify: {severity: {§leaks: note}}\nsmoke:\n"},
+	{"unknown severity", "smoke:\n", "verify: {severity: {leak: §warn}}\nsmoke:\n"},
+	{"exception without a reason", "smoke:\n", "verify: {allow: [§{rule: leak}]}\nsmoke:\n"},
+	{"exception to an unknown rule", "smoke:\n", "verify: {allow: [{rule: §licence, reason: x, file: §\"[\"}]}\nsmoke:\n"},
+
 	// Settings that no target takes.
 	{"level that nobody takes", "systems:\n", "systems:\n  windows: {cpu: {level: §pentium}}\n"},
 	{"architectures that nobody takes", "systems:\n", "systems:\n  windows: {cuda: {architectures: §sm_80, env: DEMO_ARCHS}}\n"},

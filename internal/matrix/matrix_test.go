@@ -118,11 +118,33 @@ func TestParseTriple(t *testing.T) {
 
 func TestLayout(t *testing.T) {
 	f := parse(t, base(t))
-	equal(t, "as written", f.Packages.Values["demo"].LayoutOf(), matrix.Layout{Programs: "bin", Libraries: "lib", Licenses: "licenses"})
-	equal(t, "not written", matrix.Package{}.LayoutOf(), matrix.Layout{Programs: "bin", Libraries: "lib", Licenses: "licenses"})
+	binLib := matrix.Layout{Style: "bin-lib", Programs: "bin", Libraries: "lib", Licenses: "licenses"}
+	equal(t, "as written", f.Packages.Values["demo"].LayoutOf(), binLib)
+	equal(t, "not written", matrix.Package{}.LayoutOf(), binLib)
 	flat := matrix.Package{Layout: matrix.Layout{Programs: ".", Libraries: "."}}
-	equal(t, "flat", flat.LayoutOf(), matrix.Layout{Programs: ".", Libraries: ".", Licenses: "licenses"})
+	equal(t, "flat", flat.LayoutOf(), matrix.Layout{Style: "bin-lib", Programs: ".", Libraries: ".", Licenses: "licenses"})
 	parse(t, edit(t, base(t), "{programs: bin, libraries: lib, licenses: licenses}", "{programs: ., libraries: .}"))
+}
+
+func TestLayoutPlaces(t *testing.T) {
+	for _, test := range []struct{ style, name, inWheel, want string }{
+		{"", "libcublas.so.13", "nvidia/cu13/lib/libcublas.so.13", "lib/libcublas.so.13"},
+		{"flat", "cudart64_13.dll", "", "cudart64_13.dll"},
+		{"wheels", "libcublas.so.13", "nvidia/cu13/lib/libcublas.so.13", "nvidia/cu13/lib/libcublas.so.13"},
+		{"wheels", "libopenblas.so.0", "", "lib/libopenblas.so.0"},
+		{"mlx-windows", "cublasLt64_13.dll", "nvidia/cu13/bin/x86_64/cublasLt64_13.dll", "nvidia/cublas/bin/cublasLt64_13.dll"},
+		{"mlx-windows", "NVRTC64_130_0.dll", "", "nvidia/cuda_nvrtc/bin/NVRTC64_130_0.dll"},
+		{"mlx-windows", "nvrtc-builtins64_130.dll", "", "nvidia/cuda_nvrtc/bin/nvrtc-builtins64_130.dll"},
+		{"mlx-windows", "cudnn_ops64_9.dll", "", "nvidia/cudnn/bin/cudnn_ops64_9.dll"},
+		{"mlx-windows", "cudart64_13.dll", "", "bin/cudart64_13.dll"},
+	} {
+		l := matrix.Package{Layout: matrix.Layout{Style: test.style}}.LayoutOf()
+		equal(t, test.style+" "+test.name, l.Place(test.name, test.inWheel), test.want)
+	}
+	windows := matrix.Package{Layout: matrix.Layout{Style: "mlx-windows"}}.LayoutOf()
+	equal(t, "hooks", windows.Hooks(), map[string]string{"cublas*.dll": "../nvidia/cublas/bin", "nvrtc*.dll": "../nvidia/cuda_nvrtc/bin", "cudnn*.dll": "../nvidia/cudnn/bin"})
+	windows.Programs = "."
+	equal(t, "hooks of programs at the root", windows.Hooks()["cudnn*.dll"], "nvidia/cudnn/bin")
 }
 
 func TestPackagesAndProgramsOfATarget(t *testing.T) {

@@ -208,21 +208,6 @@ func (f *File) ProgramsOf(r Row) []string {
 	return names
 }
 
-// LayoutOf returns the package's layout with its defaults.
-func (p Package) LayoutOf() Layout {
-	l := p.Layout
-	if l.Programs == "" {
-		l.Programs = "bin"
-	}
-	if l.Libraries == "" {
-		l.Libraries = "lib"
-	}
-	if l.Licenses == "" {
-		l.Licenses = "licenses"
-	}
-	return l
-}
-
 // Name is the file name under which smoke steps find the input.
 func (in Input) Name() string {
 	if in.As != "" {

@@ -30,6 +30,7 @@ type Schema struct {
 	Minimum              *int        `json:"minimum,omitempty"`
 	Items                *Schema     `json:"items,omitempty"`
 	MinItems             int         `json:"minItems,omitempty"`
+	MaxItems             *int        `json:"maxItems,omitempty"`
 	Properties           *Properties `json:"properties,omitempty"`
 	PropertyNames        *Schema     `json:"propertyNames,omitempty"`
 	AdditionalProperties any         `json:"additionalProperties,omitempty"`

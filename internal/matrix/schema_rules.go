@@ -116,97 +116,154 @@ var (
 	aPromote    = text{kind: "word", types: Types{"string"}, enum: anys(Promotes)}
 	aDevice     = text{kind: "word", types: Types{"string"}, enum: []any{"cuda"}}
 	aLevel      = text{kind: "CPU level", types: Types{"string"}, enum: anys(cpuNames("")), about: cpuAbout()}
+	aVersion    = text{kind: "version", types: Types{"string", "number"}, patterns: []string{versionNumber.String()}, hint: "numbers with points, such as 2.35"}
+	aCapability = text{kind: "compute capability", types: Types{"string", "number"}, patterns: []string{capability.String()}, hint: "a compute capability, such as 9.0"}
+	anImage     = text{kind: "image", types: Types{"string"}, patterns: []string{imageName.String()}, hint: "an image, such as sm_121a or compute_120"}
+	aRuntime    = text{kind: "word", types: Types{"string"}, enum: anys(Runtimes)}
+	aStyle      = text{kind: "word", types: Types{"string"}, enum: anys(layoutNames())}
+	aSeverity   = text{kind: "word", types: Types{"string"}, enum: anys(Severities)}
+	aRule       = text{kind: "word", types: Types{"string"}, enum: anys(ruleNames())}
 	platformSet = anys(platforms())
 )
 
 // rules are by type and key. A key that is not here is any text, number or
 // truth value of its type, and can be left out.
 var rules = map[string]rule{
-	"File.version":            {need: true, schema: formatVersion},
-	"File.project":            {need: true},
-	"File.pins":               {names: namesLike(aName)},
-	"File.toolkits":           {names: namesLike(aName)},
-	"File.programs":           {names: namesLike(aName)},
-	"File.defaults":           {define: sharedTarget},
-	"File.targets":            {names: namesLike(aName), need: true},
-	"File.packages":           {names: namesLike(aName), need: true},
-	"Systems.linux":           {define: systemTarget},
-	"Systems.macos":           {define: systemTarget},
-	"Systems.windows":         {define: systemTarget},
-	"Project.name":            {text: aName, need: true},
-	"Project.source":          {text: text{kind: "path", patterns: []string{relative.String()}, hint: "a path relative to this file"}},
-	"Project.version-package": {need: true},
-	"Project.tag":             {text: aTemplate},
-	"Pin.places":              {need: true},
-	"Place.file":              {text: aPath, need: true},
-	"Place.pattern":           {text: anExpr, need: true},
-	"Toolkit.lock":            {text: text{kind: "path"}, need: true},
-	"Toolkit.requirements":    {need: true},
-	"Program.package":         {need: true},
-	"Target.triple":           {text: aTriple},
-	"Target.variant-of":       {text: aReference},
-	"Target.toolkit":          {text: aReference},
-	"Native.pins":             {text: aReference},
-	"Target.hosts":            {names: func(s *Schema) { s.PropertyNames = &Schema{Enum: platformSet} }},
-	"Target.env":              {text: aTemplate, names: buildVariables},
-	"Target.pass":             {text: aVariable},
-	"Target.compiler-cache":   {text: aCache},
-	"Target.archive":          {text: anArchive},
-	"BuildHost.triple":        {text: aTriple},
-	"CPU.level":               {text: aLevel},
-	"CPU.env":                 {text: aVariable},
-	"CUDA.architectures":      {text: architects},
-	"CUDA.env":                {text: aVariable},
-	"CUDA.gates":              {text: anArch},
-	"Package.asset":           {text: aTemplate},
-	"Package.root":            {text: aTemplate},
-	"Package.targets":         {text: aGlob},
-	"Package.like":            {text: aReference},
-	"Package.programs":        {text: aReference, some: true},
-	"Layout.programs":         {text: aPath},
-	"Layout.libraries":        {text: aPath},
-	"Layout.licenses":         {text: aPath},
-	"Files.source":            {text: aPath},
-	"Files.out-dir":           {text: aPath},
-	"Files.toolkit":           {text: aPath},
-	"Files.to":                {text: aPath, need: true},
-	"Files.targets":           {text: aGlob},
-	"Files.contains":          {text: aPath},
-	"Smoke.inputs":            {names: namesLike(aName)},
-	"Smoke.steps":             {names: namesLike(aName)},
-	"Input.url":               {text: anAddress, need: true},
-	"Input.sha256":            {text: aSHA256, need: true},
-	"Input.as":                {text: aFileName},
-	"Step.program":            {text: aReference, need: true},
-	"Step.args":               {text: aTemplate},
-	"Step.targets":            {text: aGlob},
-	"Step.device":             {text: aDevice},
-	"Step.promote":            {text: aPromote},
-	"Expect.stdout":           {text: anExpr},
-	"Expect.stderr":           {text: anExpr},
-	"Expect.values":           {text: aTemplate},
-	"Expect.same":             {text: aReference},
+	"File.version":          {need: true, schema: formatVersion},
+	"File.project":          {need: true},
+	"File.pins":             {names: namesLike(aName)},
+	"File.toolkits":         {names: namesLike(aName)},
+	"File.programs":         {names: namesLike(aName)},
+	"File.defaults":         {define: sharedTarget},
+	"File.targets":          {names: namesLike(aName), need: true},
+	"File.packages":         {names: namesLike(aName), need: true},
+	"Systems.linux":         {define: systemTarget},
+	"Systems.macos":         {define: systemTarget},
+	"Systems.windows":       {define: systemTarget},
+	"Project.name":          {text: aName, need: true},
+	"Project.source":        {text: text{kind: "path", patterns: []string{relative.String()}, hint: "a path relative to this file"}},
+	"Project.version":       {text: aFileName},
+	"Project.tag":           {text: aTemplate},
+	"Pin.places":            {need: true},
+	"Place.file":            {text: aPath, need: true},
+	"Place.pattern":         {text: anExpr, need: true},
+	"Toolkit.lock":          {text: text{kind: "path"}, need: true},
+	"Toolkit.requirements":  {need: true},
+	"From.source":           {text: aPath},
+	"From.toolkit":          {text: aPath},
+	"Target.triple":         {text: aTriple},
+	"Target.variant-of":     {text: aReference},
+	"Target.toolkit":        {text: aReference},
+	"Native.pins":           {text: aReference},
+	"Target.hosts":          {names: func(s *Schema) { s.PropertyNames = &Schema{Enum: platformSet} }},
+	"Target.env":            {text: aTemplate, names: buildVariables},
+	"Target.pass":           {text: aVariable},
+	"Target.compiler-cache": {text: aCache},
+	"Target.archive":        {text: anArchive},
+	"Floors.glibc":          {text: aVersion},
+	"Floors.libstdcxx":      {text: aVersion},
+	"Floors.macos":          {text: aVersion},
+	"Floors.driver":         {text: aVersion},
+	"Require.native":        {text: aCapability},
+	"Require.jit":           {text: aCapability},
+	"Require.images":        {text: anImage},
+	"BuildHost.triple":      {text: aTriple},
+	"CPU.level":             {text: aLevel},
+	"CPU.env":               {text: aVariable},
+	"CUDA.architectures":    {text: architects},
+	"CUDA.env":              {text: aVariable},
+	"CUDA.gates":            {text: anArch},
+	"Package.asset":         {text: aTemplate},
+	"Package.root":          {text: aTemplate},
+	"Package.targets":       {text: aGlob},
+	"Package.like":          {text: aReference},
+	"Package.programs":      {text: aReference},
+	"Package.runtime":       {text: aRuntime},
+	"Package.runtime-of":    {text: aReference},
+	"Layout.style":          {text: aStyle},
+	"Layout.programs":       {text: aPath},
+	"Layout.libraries":      {text: aPath},
+	"Layout.licenses":       {text: aPath},
+	"Files.source":          {text: aPath},
+	"Files.out-dir":         {text: aPath},
+	"Files.toolkit":         {text: aPath},
+	"Files.to":              {text: aPath, need: true},
+	"Files.targets":         {text: aGlob},
+	"Files.contains":        {text: aPath},
+	"Verify.severity":       {text: aSeverity, names: func(s *Schema) { s.PropertyNames = &Schema{Enum: anys(ruleNames())} }},
+	"Allow.rule":            {text: aRule, need: true},
+	"Allow.file":            {text: aGlob},
+	"Allow.targets":         {text: aGlob},
+	"Allow.reason":          {need: true},
+	"Smoke.inputs":          {names: namesLike(aName)},
+	"Smoke.steps":           {names: namesLike(aName)},
+	"Input.url":             {text: anAddress, need: true},
+	"Input.sha256":          {text: aSHA256, need: true},
+	"Input.as":              {text: aFileName},
+	"Step.program":          {text: aReference, need: true},
+	"Step.args":             {text: aTemplate},
+	"Step.targets":          {text: aGlob},
+	"Step.device":           {text: aDevice},
+	"Expect.stdout":         {text: anExpr},
+	"Expect.stderr":         {text: anExpr},
+	"Expect.values":         {text: aTemplate},
+	"Expect.same":           {text: aReference},
+	"Step.promote":          {text: aPromote},
 }
 
 // structRules add to the schema of a type what its keys mean together.
 var structRules = map[string]func(*Schema){
 	"Package": func(s *Schema) {
 		s.If, s.Else = holds("like"), holds("asset")
-		s.Else.Required = append(s.Else.Required, "programs")
+		s.Else.AnyOf = []*Schema{some("programs"), some("runtime-of")}
+		const split = "A package of libraries is what others split off."
+		s.AllOf = append(s.AllOf, &Schema{If: some("runtime-of"), Then: empty(split, "runtime")}, &Schema{If: some("runtime-of"), Then: none(split, "programs")})
+	},
+	"Project": func(s *Schema) {
+		exactlyOne(s, "Give one of version-package and version.", "version-package", "version")
+	},
+	"Program": func(s *Schema) {
+		const one = "Give one of package and from."
+		from := &Schema{Required: []string{"from"}, Properties: &Properties{}}
+		from.Properties.put("from", &Schema{AnyOf: []*Schema{holds("source"), holds("toolkit")}})
+		s.AnyOf = []*Schema{holds("package"), from}
+		not := &Schema{Properties: &Properties{}}
+		not.Properties.put("from", empty(one, "source", "toolkit"))
+		s.AllOf = append(s.AllOf, &Schema{If: holds("package"), Then: not}, &Schema{If: from, Then: empty("bin is Cargo's.", "bin")})
+	},
+	"From": func(s *Schema) {
+		s.AllOf = append(s.AllOf, &Schema{If: holds("source"), Then: empty("Give one of source and toolkit.", "toolkit")})
 	},
 	"Files": func(s *Schema) {
-		const one = "Give exactly one of source, out-dir and toolkit."
-		keys := []string{"source", "out-dir", "toolkit"}
-		for i, key := range keys {
-			has := holds(key)
-			has.ErrorMessage = one
-			s.AnyOf = append(s.AnyOf, has)
-			if others := keys[i+1:]; len(others) > 0 {
-				s.AllOf = append(s.AllOf, &Schema{If: holds(key), Then: empty(one, others...)})
-			}
-		}
+		exactlyOne(s, "Give exactly one of source, out-dir and toolkit.", "source", "out-dir", "toolkit")
 		s.If, s.Then, s.Else = holds("out-dir"), holds("crate"), empty("crate goes with out-dir.", "crate")
 	},
+}
+
+// exactlyOne wants one of the keys, which hold text, and only one.
+func exactlyOne(s *Schema, why string, keys ...string) {
+	for i, key := range keys {
+		has := holds(key)
+		has.ErrorMessage = why
+		s.AnyOf = append(s.AnyOf, has)
+		if others := keys[i+1:]; len(others) > 0 {
+			s.AllOf = append(s.AllOf, &Schema{If: holds(key), Then: empty(why, others...)})
+		}
+	}
+}
+
+// some is the schema of a mapping in which the list at key has an element,
+// none of one in which it has none or is not there.
+func some(key string) *Schema {
+	s := &Schema{Required: []string{key}, Properties: &Properties{}}
+	s.Properties.put(key, &Schema{MinItems: 1})
+	return s
+}
+
+func none(why, key string) *Schema {
+	s := &Schema{Properties: &Properties{}}
+	s.Properties.put(key, &Schema{MaxItems: new(int), ErrorMessage: why})
+	return s
 }
 
 // holds is the schema of a mapping in which key is there and not empty.

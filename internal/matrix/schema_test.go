@@ -182,7 +182,7 @@ var beyond = []struct {
 }{
 	{"not YAML", regexp.MustCompile(`^this is not YAML`)},
 	{"YAML that is gone before a schema sees it", regexp.MustCompile(`^(aliases|anchors) are not allowed|^stands twice$|^a key must be a word|more than one YAML document`)},
-	{"reference to another part of the file", regexp.MustCompile(`^".+" is not in (toolkits|programs|pins|packages|targets)|is not in the named groups|is itself (a variant|like another)|of itself$|matches no target|has no group`)},
+	{"reference to another part of the file", regexp.MustCompile(`^".+" is not in (toolkits|programs|pins|packages|targets|the packages with)|no package takes the libraries|is not in the named groups|is itself (a variant|like another)|of itself$|matches no target|has no group`)},
 	{"template", regexp.MustCompile(`^template `)},
 	{"expression or pattern", regexp.MustCompile(`^error parsing regexp|has \d+ groups|both have a group|syntax error in pattern$`)},
 	{"asset with its target's name in it", regexp.MustCompile(`^GitHub would change the asset name|have the same asset name`)},
@@ -330,9 +330,9 @@ func TestPartialFiles(t *testing.T) {
 	}{
 		{"version: 1\n", []string{"packages", "project", "targets"}},
 		{"version: 1\nproject:\n", []string{"packages", "project", "targets"}},
-		{"version: 1\nproject: {name: demo}\ntargets: {}\npackages: {}\n", []string{"packages", "project.version-package", "targets"}},
+		{"version: 1\nproject: {name: demo}\ntargets: {}\npackages: {}\n", []string{"packages", "project.version", "project.version-package", "targets"}},
 		{"version: 1\nproject: {nam: demo, name: a, version-package: a}\ntargets: {linux: {tripel: a}}\n", []string{"packages", "project.nam", "targets.linux.tripel"}},
-		{"version: 2\nproject: {name: a b, version-package: a}\ntargets: {l: {archive: rar, hosts: {linux: {}}}}\npackages: {p: {}}\n", []string{"packages.p.asset", "packages.p.programs", "project.name", "targets.l.archive", "targets.l.hosts.linux", "version"}},
+		{"version: 2\nproject: {name: a b, version-package: a}\ntargets: {l: {archive: rar, hosts: {linux: {}}}}\npackages: {p: {}}\n", []string{"packages.p.asset", "packages.p.programs", "packages.p.runtime-of", "project.name", "targets.l.archive", "targets.l.hosts.linux", "version"}},
 		{"version: 1\nproject: {name: a, version-package: a}\ntargets: {l: {}}\npackages: {p: {like: q, files: [{to: x}, {source: x}, {source: x, toolkit: y, to: x}]}}\n", []string{
 			"packages.p.files[0].out-dir", "packages.p.files[0].source", "packages.p.files[0].toolkit", "packages.p.files[1].to", "packages.p.files[2].toolkit",
 		}},

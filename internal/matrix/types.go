@@ -26,6 +26,8 @@ type File struct {
 	Targets Map[Target] `yaml:"targets"`
 	// Packages are the trees that users unpack, by name.
 	Packages Map[Package] `yaml:"packages"`
+	// Verify says how the findings about a package are judged.
+	Verify Verify `yaml:"verify"`
 	// Smoke says how an unpacked package is proven to run.
 	Smoke Smoke `yaml:"smoke"`
 	// Checksums says which files with digests a release has.
@@ -44,8 +46,11 @@ type Project struct {
 	// Source is the program's checkout, a Cargo workspace, relative to
 	// targets.yaml. Default: the directory of targets.yaml.
 	Source string `yaml:"source"`
-	// VersionPackage is the Cargo package whose version is the release's.
+	// VersionPackage is the Cargo package whose version is the release's. A
+	// project without a Cargo package gives version instead.
 	VersionPackage string `yaml:"version-package"`
+	// Version is the release's version, where no Cargo package states it.
+	Version string `yaml:"version"`
 	// Tag is the template of the release's git tag. Default: v{{.Version}}.
 	Tag string `yaml:"tag"`
 }
@@ -88,10 +93,22 @@ type Toolkit struct {
 
 // Program is an executable that the build makes.
 type Program struct {
-	// Package is the Cargo package.
+	// Package is the Cargo package. Either package or from is given.
 	Package string `yaml:"package"`
 	// Bin is the name of Cargo's binary target. Default: the program's own name.
 	Bin string `yaml:"bin"`
+	// From takes a program or library that somebody else built.
+	From From `yaml:"from"`
+}
+
+// From is where a prebuilt program or library comes from: one of source and
+// toolkit.
+type From struct {
+	// Source is its path in the project's checkout.
+	Source string `yaml:"source"`
+	// Toolkit is its path among the files of the toolkit's wheels, such as
+	// mlx/lib/libmlx.so.
+	Toolkit string `yaml:"toolkit"`
 }
 
 // Target is a row of the matrix.
@@ -142,6 +159,22 @@ type Target struct {
 	SystemLibraries []string `yaml:"system-libraries"`
 	// Archive is the format of the archives. Default: zip.
 	Archive string `yaml:"archive"`
+	// Floors are the oldest systems that users have. What a package needs is held
+	// against them.
+	Floors Floors `yaml:"floors"`
+}
+
+// Floors are the oldest systems that users have. A floor that is not given is
+// not judged.
+type Floors struct {
+	// Glibc is the version of the GNU C library, such as 2.35.
+	Glibc string `yaml:"glibc"`
+	// Libstdcxx is the newest GLIBCXX version of libstdc++, such as 3.4.30.
+	Libstdcxx string `yaml:"libstdcxx"`
+	// MacOS is the version of macOS, such as 14.0.
+	MacOS string `yaml:"macos"`
+	// Driver is the version of NVIDIA's driver, such as 580.65.06.
+	Driver string `yaml:"driver"`
 }
 
 // BuildHost is a platform that can build a target.
@@ -195,6 +228,22 @@ type CUDA struct {
 	// Tegra allows architectures of Jetson modules, which desktops and servers
 	// do not have. Default: false.
 	Tegra *bool `yaml:"tegra"`
+	// Require says what the GPU code of the build must cover, whatever the
+	// build was asked for.
+	Require Require `yaml:"require"`
+}
+
+// Require says what GPU code a package must hold. It is read from the files
+// of origin build.
+type Require struct {
+	// Native are the compute capabilities on which machine code must run, such as
+	// 8.0.
+	Native []string `yaml:"native"`
+	// JIT are those on which PTX must at least be compiled by the driver.
+	JIT []string `yaml:"jit"`
+	// Images are images of which one at least must be there, such as sm_121a or
+	// compute_120.
+	Images []string `yaml:"images"`
 }
 
 // Package is a tree that users unpack.
@@ -213,15 +262,26 @@ type Package struct {
 	Programs []string `yaml:"programs"`
 	// Layout says where in the package things lie.
 	Layout Layout `yaml:"layout"`
+	// Runtime says where users have the vendor's libraries from: bundle, the
+	// package; split, a package of their own, see runtime-of; host, their
+	// system. Default: bundle.
+	Runtime string `yaml:"runtime"`
+	// RuntimeOf names the packages with runtime: split whose libraries this one
+	// holds. It has no programs of its own.
+	RuntimeOf []string `yaml:"runtime-of"`
 	// Files are what it holds besides its programs and their libraries.
 	Files []Files `yaml:"files"`
 }
 
 // Layout says where in a package things lie, relative to its root.
 type Layout struct {
-	// Programs is the directory of the programs. Default: bin.
+	// Style is a layout of relmat's table, on which the other keys build: bin-lib,
+	// flat, mlx-windows or wheels. Default: bin-lib.
+	Style string `yaml:"style"`
+	// Programs is the directory of the programs. Default: the style's.
 	Programs string `yaml:"programs"`
-	// Libraries is the directory of their libraries. Default: lib.
+	// Libraries is the directory of the libraries that the style gives no place
+	// of their own. Default: the style's.
 	Libraries string `yaml:"libraries"`
 	// Licenses is the directory of the licences of bundled libraries. Default:
 	// licenses.
@@ -248,6 +308,27 @@ type Files struct {
 	Contains []string `yaml:"contains"`
 	// MinFiles is how many files a directory must have at least. Default: 1.
 	MinFiles int `yaml:"min-files"`
+}
+
+// Verify says how the findings about a package are judged.
+type Verify struct {
+	// Severity is by rule: error, warning, note, or off. Default: the rule's own,
+	// see docs/rules.
+	Severity Map[string] `yaml:"severity"`
+	// Allow are findings that are known and do not count.
+	Allow []Allow `yaml:"allow"`
+}
+
+// Allow is a finding that is known. The report shows it with its reason.
+type Allow struct {
+	// Rule is the rule's name.
+	Rule string `yaml:"rule"`
+	// File is a pattern of the files' paths in the package. Default: all.
+	File string `yaml:"file"`
+	// Targets are patterns of the targets. Default: all.
+	Targets []string `yaml:"targets"`
+	// Reason says why it is right as it is.
+	Reason string `yaml:"reason"`
 }
 
 // Smoke says how an unpacked package is proven to run.

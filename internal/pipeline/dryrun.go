@@ -97,6 +97,7 @@ func (p TargetPlan) steps() []Step {
 	}
 	for _, pkg := range p.Packages {
 		add("bundle", nil, "package %s with the libraries that it needs", pkg.Package)
+		add("verify", nil, "package %s by relmat's rules", pkg.Package)
 		add("archive", nil, "%s", pkg.Asset)
 		for _, st := range pkg.Smoke {
 			add("smoke", st.Command, "step %s", st.Step)

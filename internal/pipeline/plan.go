@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/relmat/relmat/internal/build"
+	"github.com/relmat/relmat/internal/bundle"
 	"github.com/relmat/relmat/internal/matrix"
 	"github.com/relmat/relmat/internal/proc"
 	"github.com/relmat/relmat/internal/toolchain"
@@ -149,7 +150,7 @@ func (s *Session) planTarget(row matrix.Row, fields matrix.Fields) (TargetPlan, 
 	}
 	p.CompilerCache = toolchain.CompilerCacheVariables(row.CompilerCache)
 	o := build.Options{Row: row}
-	for _, name := range s.File.ProgramsOf(row) {
+	for _, name := range s.builtPrograms(row) {
 		p.Build = append(p.Build, BuildPlan{name, append([]string{"cargo"}, o.Args(s.program(row, name))...)})
 	}
 	for _, name := range s.File.PackagesOf(row) {
@@ -182,7 +183,14 @@ func (s *Session) planPackage(row matrix.Row, name string, fields matrix.Fields)
 	plan.Asset, plan.Root = stem+"."+row.Archive, root
 	layout := p.LayoutOf()
 	for _, prog := range p.Programs {
-		plan.Files = append(plan.Files, FilePlan{path.Join(layout.Programs, prog+row.Platform.Exe()), "the build"})
+		switch from := s.File.Programs.Values[prog].From; {
+		case from.Source != "":
+			plan.Files = append(plan.Files, FilePlan{bundle.PrebuiltPath(p, from), "source: " + from.Source})
+		case from.Toolkit != "":
+			plan.Files = append(plan.Files, FilePlan{bundle.PrebuiltPath(p, from), "toolkit " + row.Toolkit + ": " + from.Toolkit})
+		default:
+			plan.Files = append(plan.Files, FilePlan{path.Join(layout.Programs, prog+row.Platform.Exe()), "the build"})
+		}
 	}
 	if row.Toolkit != "" {
 		plan.Files = append(plan.Files, FilePlan{

@@ -16,6 +16,7 @@ import (
 	"github.com/relmat/relmat/internal/publish"
 	"github.com/relmat/relmat/internal/smoke"
 	"github.com/relmat/relmat/internal/toolchain"
+	"github.com/relmat/relmat/internal/verify"
 )
 
 // ReleaseOptions say what a release does beyond the matrix.
@@ -205,11 +206,18 @@ func (s *Session) archived(ctx context.Context, row matrix.Row, each func(manife
 		return err
 	}
 	for _, bd := range bundles {
+		_, verified, err := s.verify(ctx, row, bd, b.toolkit)
+		if err != nil {
+			return fmt.Errorf("verifying package %s: %w", bd.Package, err)
+		}
 		a, key, err := s.archive(ctx, row, bd)
 		if err != nil {
 			return err
 		}
-		if err := each(a, map[string]string{"bundle": bd.Key, "archive": key}); err != nil {
+		if err := verify.Size(a.Size); err != nil {
+			return fmt.Errorf("archive %s: %w", a.Name, err)
+		}
+		if err := each(a, map[string]string{"bundle": bd.Key, "verify": verified, "archive": key}); err != nil {
 			return err
 		}
 	}
@@ -232,9 +240,11 @@ func (s *Session) preflight(ctx context.Context, sel matrix.Selection, o Release
 			return "", false, err
 		}
 		for _, row := range sel.Rows {
-			env := toolchain.FilterEnv(s.Env, row.Pass)
-			if err := toolchain.Missing(toolchain.Tools(row, env), env); err != nil {
-				return "", false, fmt.Errorf("target %s: %w", row.Name, err)
+			if len(s.builtPrograms(row)) > 0 {
+				env := toolchain.FilterEnv(s.Env, row.Pass)
+				if err := toolchain.Missing(toolchain.Tools(row, env), env); err != nil {
+					return "", false, fmt.Errorf("target %s: %w", row.Name, err)
+				}
 			}
 			if row.Toolkit == "" {
 				continue

@@ -33,6 +33,7 @@ func newRelease(t *testing.T, smokeText string) string {
     print!("{}", std::fs::read_to_string(path).unwrap());
 }
 `)
+	write(t, filepath.Join(dir, "LICENSE"), "Do with it what you like.\n")
 	triple := matrix.Host().Arch + "-unknown-linux-gnu"
 	write(t, filepath.Join(dir, "targets.yaml"), `
 version: 1
@@ -42,7 +43,7 @@ programs: {p: {package: p}}
 targets:
   plain: {triple: `+triple+`}
   gpu: {triple: `+triple+`, toolkit: cuda, on-request: true}
-packages: {p: {asset: "p-{{.Target}}", root: "{{.Asset}}-{{.Version}}", programs: [p]}}
+packages: {p: {asset: "p-{{.Target}}", root: "{{.Asset}}-{{.Version}}", programs: [p], files: [{source: LICENSE, to: LICENSE}]}}
 smoke:
 `+smokeText)
 	return dir
@@ -94,13 +95,13 @@ func TestReleaseWithInput(t *testing.T) {
 		t.Errorf("the result is %+v", res)
 	}
 	keys := res.Targets[0].Keys
-	for _, stage := range []string{"bundle", "archive", "smoke"} {
+	for _, stage := range []string{"bundle", "verify", "archive", "smoke"} {
 		if len(keys["p/"+stage]) != 64 {
 			t.Errorf("stage %s has the key %q", stage, keys["p/"+stage])
 		}
 	}
 	out, err := exec.Command("zipinfo", "-1", filepath.Join(res.Dir, "p-plain.zip")).Output()
-	if err != nil || !strings.HasPrefix(string(out), "p-plain-0.2.0/bin/\n") {
+	if err != nil || !strings.HasPrefix(string(out), "p-plain-0.2.0/LICENSE\np-plain-0.2.0/bin/\n") {
 		t.Errorf("the archive's root is not the one of the matrix: %v\n%s", err, out)
 	}
 
@@ -142,7 +143,7 @@ func (i interrupter) Event(e progress.Event) {
 func TestReleaseInterrupted(t *testing.T) {
 	dir := newRelease(t, `  steps: {none: {program: p, expect: {exit: 101}}}`)
 	why := errors.New("the user said so")
-	for _, stage := range []string{"preflight", "build", "bundle", "archive", "smoke", "publish"} {
+	for _, stage := range []string{"preflight", "build", "bundle", "verify", "archive", "smoke", "publish"} {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		_, err := release(ctx, t, dir, interrupter{stage, cancel, why})
 		if !errors.Is(err, why) {
@@ -175,7 +176,7 @@ func TestReleaseMendsState(t *testing.T) {
 		t.Fatal(err)
 	}
 	for stage, file := range map[string]string{
-		"bundle": "manifest.json", "archive": "p-plain.zip", "smoke": "smoke.json",
+		"bundle": "manifest.json", "verify": "findings.json", "archive": "p-plain.zip", "smoke": "smoke.json",
 	} {
 		found, err := filepath.Glob(filepath.Join(dir, ".relmat", "plain", stage, "p-*", file))
 		if err != nil || len(found) != 1 {
@@ -262,7 +263,7 @@ func TestDryRunOfTargetWithToolkit(t *testing.T) {
 			}
 		}
 	}
-	if got := strings.Join(stages, " "); got != "toolkit build bundle archive smoke publish" {
+	if got := strings.Join(stages, " "); got != "toolkit build bundle verify archive smoke publish" {
 		t.Errorf("the stages are %s", got)
 	}
 	if _, err := os.Stat(s.State); err == nil {

@@ -13,12 +13,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/relmat/relmat/internal/build"
 	"github.com/relmat/relmat/internal/fsx"
+	"github.com/relmat/relmat/internal/manifest"
 	"github.com/relmat/relmat/internal/matrix"
 	"github.com/relmat/relmat/internal/proc"
 	"github.com/relmat/relmat/internal/progress"
@@ -54,6 +56,8 @@ type Session struct {
 	tag       string
 	pinned    map[string]string
 	timings   timings
+	// archives are those that this run has made, by "TARGET/PACKAGE".
+	archives map[string]manifest.Asset
 }
 
 // Open reads the matrix and finds the places of the run. It asks nothing of
@@ -82,7 +86,7 @@ func Open(cfg Config) (*Session, error) {
 	if cfg.Cache, err = filepath.Abs(cfg.Cache); err != nil {
 		return nil, err
 	}
-	s := &Session{Config: cfg, File: f, Secrets: proc.Secrets(cfg.Env)}
+	s := &Session{Config: cfg, File: f, Secrets: proc.Secrets(cfg.Env), archives: map[string]manifest.Asset{}}
 	s.digests = fsx.OpenDigests(filepath.Join(s.State, "digests.json"))
 	return s, nil
 }
@@ -107,40 +111,59 @@ func (s *Session) prepareState() error {
 	return fsx.WriteFile(ignore, []byte("# relmat's state: safe to delete when no relmat runs\n*\n"), 0o644)
 }
 
-// readProject asks Cargo for the workspace, once, and derives version and tag.
+// readProject derives version and tag, once, and asks Cargo for the workspace if
+// there is one: a project of what others built needs none.
 func (s *Session) readProject(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.workspace != nil {
+	if s.version != "" {
 		return nil
 	}
+	built := slices.DeleteFunc(slices.Clone(s.File.Programs.Keys), s.isPrebuilt)
+	version := s.File.Project.Version
+	if len(built) > 0 || version == "" {
+		w, err := s.readWorkspace(ctx, built)
+		if err != nil {
+			return err
+		}
+		if version == "" {
+			p, err := w.Package(s.File.Project.VersionPackage)
+			if err != nil {
+				return fmt.Errorf("%s: project.version-package: %w", s.File.Path, err)
+			}
+			version = p.Version
+		}
+		s.workspace = w
+	}
+	tag, err := s.tagFor(version)
+	if err != nil {
+		return err
+	}
+	s.version, s.tag = version, tag
+	return nil
+}
+
+// readWorkspace asks Cargo for the workspace, which must have the programs that
+// it builds.
+func (s *Session) readWorkspace(ctx context.Context, programs []string) (*build.Workspace, error) {
 	env := toolchain.FilterEnv(s.Env, nil)
 	if err := toolchain.Missing(toolchain.Tools(matrix.Row{}, env), env); err != nil {
-		return err
+		return nil, err
 	}
 	w, err := build.ReadWorkspace(ctx, s.Source, env)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	p, err := w.Package(s.File.Project.VersionPackage)
-	if err != nil {
-		return fmt.Errorf("%s: project.version-package: %w", s.File.Path, err)
-	}
-	for _, name := range s.File.Programs.Keys {
+	for _, name := range programs {
 		owner, err := w.Package(s.File.Programs.Values[name].Package)
 		if err == nil && !owner.HasBin(s.File.BinName(name)) {
 			err = fmt.Errorf("package %s has no binary target %q", owner.Name, s.File.BinName(name))
 		}
 		if err != nil {
-			return fmt.Errorf("%s: programs.%s: %w", s.File.Path, name, err)
+			return nil, fmt.Errorf("%s: programs.%s: %w", s.File.Path, name, err)
 		}
 	}
-	s.version = p.Version
-	if s.tag, err = s.tagFor(p.Version); err != nil {
-		return err
-	}
-	s.workspace = w
-	return nil
+	return w, nil
 }
 
 // tagFor is the tag of a version: as the user named it, or by the matrix.

@@ -330,15 +330,27 @@ func TestRunPath(t *testing.T) {
 			t.Errorf("run path of %s is %q, want %q", program, got, want)
 		}
 	}
-	// A target without toolkit has no libraries to find.
-	o, err := s.buildOptions(row(t, s, "x"), "")
-	if err != nil {
-		t.Fatal(err)
+	// The libraries of the host's distribution may be packed, too.
+	if got := s.runPath(row(t, s, "x"), "b"); got != "$ORIGIN/lib" {
+		t.Errorf("without a toolkit the run path of b is %q", got)
 	}
-	for _, p := range o.Programs {
-		if p.RunPath != "" {
-			t.Errorf("program %s of a target without toolkit has run path %q", p.Name, p.RunPath)
+	for triple, want := range map[string]string{
+		"x86_64-unknown-linux-musl": "", "x86_64-pc-windows-msvc": "", "aarch64-apple-darwin": "",
+		"aarch64-apple-darwin, toolkit: cuda": "@executable_path/../lib:@executable_path/lib",
+	} {
+		s, _ := open(t, strings.Replace(minimal, "x86_64-unknown-linux-gnu}", triple+"}", 1))
+		if got := s.runPath(row(t, s, "x"), "a"); got != want {
+			t.Errorf("%s: the run path is %q, want %q", triple, got, want)
 		}
+	}
+}
+
+// TestRunPathOfWheels names the directories of the toolkit's libraries, or says
+// that a toolkit that is not there does not tell them.
+func TestRunPathOfWheels(t *testing.T) {
+	s, _ := open(t, strings.Replace(minimal, "layout: {programs: bin, libraries: lib}", "layout: {style: wheels}", 1))
+	if got, want := s.runPath(row(t, s, "y"), "a"), "$ORIGIN/../<toolkit>:$ORIGIN/../lib:$ORIGIN/lib"; got != want {
+		t.Errorf("the run path is %q, want %q", got, want)
 	}
 }
 

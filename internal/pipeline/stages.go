@@ -1,12 +1,15 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/relmat/relmat/internal/archive"
@@ -55,6 +58,8 @@ func (s *Session) pipEnv() []string {
 type built struct {
 	*build.Result
 	toolkit *toolkit.Toolkit
+	// env is what the build saw.
+	env []string
 }
 
 // build makes the target's programs. The caller holds the target's lock.
@@ -79,8 +84,12 @@ func (s *Session) build(ctx context.Context, row matrix.Row) (*built, error) {
 		return nil, err
 	}
 	o.Toolkit, o.Pins = digest, pins
+	if len(o.Programs) == 0 {
+		res, err := build.Run(ctx, o)
+		return &built{res, tk, o.Env}, err
+	}
 	var res *build.Result
-	err = s.stage(ctx, row.Name, "build", strings.Join(s.File.ProgramsOf(row), ", "), func(task *progress.Task) (string, bool, error) {
+	err = s.stage(ctx, row.Name, "build", strings.Join(s.builtPrograms(row), ", "), func(task *progress.Task) (string, bool, error) {
 		o.Task = task
 		cache, env, err := toolchain.UseCompilerCache(ctx, row, s.Env, o.Env, o.TargetDir, task.Note)
 		if err != nil {
@@ -92,7 +101,7 @@ func (s *Session) build(ctx context.Context, row matrix.Row) (*built, error) {
 		}
 		return fmt.Sprintf("%d programs%s", len(o.Programs), cache.HitRate(ctx)), false, nil
 	})
-	return &built{res, tk}, err
+	return &built{res, tk, o.Env}, err
 }
 
 // buildOptions says how the row is built with the toolkit at home, if it has
@@ -107,7 +116,7 @@ func (s *Session) buildOptions(row matrix.Row, home string) (build.Options, erro
 		Row: row, Source: s.Source, TargetDir: targetDir, Env: toolchain.BuildEnv(s.Env, row, vars),
 		Log: s.targetDir(row, "logs", "build.log"), Secrets: s.Secrets,
 	}
-	for _, name := range s.File.ProgramsOf(row) {
+	for _, name := range s.builtPrograms(row) {
 		o.Programs = append(o.Programs, s.program(row, name))
 	}
 	return o, nil
@@ -115,11 +124,19 @@ func (s *Session) buildOptions(row matrix.Row, home string) (build.Options, erro
 
 // program says how a program of the row is built.
 func (s *Session) program(row matrix.Row, name string) build.Program {
-	p := build.Program{Name: name, Package: s.File.Programs.Values[name].Package, Bin: s.File.BinName(name)}
-	if row.Toolkit != "" && row.Platform.OS == "linux" {
-		p.RunPath = s.runPath(row, name)
+	return build.Program{
+		Name: name, Package: s.File.Programs.Values[name].Package, Bin: s.File.BinName(name), RunPath: s.runPath(row, name),
 	}
-	return p
+}
+
+// isPrebuilt tells whether somebody else has built a program.
+func (s *Session) isPrebuilt(name string) bool {
+	return s.File.Programs.Values[name].From != (matrix.From{})
+}
+
+// builtPrograms are the programs of the row that Cargo builds.
+func (s *Session) builtPrograms(row matrix.Row) []string {
+	return slices.DeleteFunc(s.File.ProgramsOf(row), s.isPrebuilt)
 }
 
 // pins reads the source's pins, once.
@@ -135,13 +152,20 @@ func (s *Session) pins() (map[string]string, error) {
 	return s.pinned, nil
 }
 
-// runPath joins the run paths of every package that holds the program.
+// runPath joins the run paths of every package that holds the program. Which
+// libraries these will have, only the finished program tells.
 func (s *Session) runPath(row matrix.Row, program string) string {
+	if strings.Contains(row.Triple, "musl") {
+		return "" // linked statically
+	}
 	var dirs []string
 	for _, name := range s.File.PackagesOf(row) {
 		p := s.File.Packages.Values[name]
-		for _, prog := range p.Programs {
-			if dir := bundle.RunPath(p.LayoutOf()); prog == program && !strings.Contains(":"+strings.Join(dirs, ":")+":", ":"+dir+":") {
+		if !slices.Contains(p.Programs, program) || !mayHoldLibraries(row, p) {
+			continue
+		}
+		for _, dir := range bundle.RunPath(row.Platform.OS, p.LayoutOf(), func() []string { return s.wheelDirs(row) }) {
+			if !slices.Contains(dirs, dir) {
 				dirs = append(dirs, dir)
 			}
 		}
@@ -149,23 +173,58 @@ func (s *Session) runPath(row matrix.Row, program string) string {
 	return strings.Join(dirs, ":")
 }
 
-// bundle gathers the target's packages.
+// mayHoldLibraries tells whether the package's programs may need a run path. On
+// Linux what the host's distribution has may be packed for any program.
+func mayHoldLibraries(row matrix.Row, p matrix.Package) bool {
+	return row.Platform.OS == "linux" || row.Toolkit != "" || slices.ContainsFunc(p.Files, func(f matrix.Files) bool {
+		return matrix.Matches(f.Targets, row.Name) && path.Ext(f.To) == ".dylib"
+	})
+}
+
+// wheelDirs are the directories of the libraries of the row's toolkit; only a
+// toolkit that was fetched tells them.
+func (s *Session) wheelDirs(row matrix.Row) []string {
+	if row.Toolkit == "" {
+		return nil
+	}
+	platform := row.Platform.String()
+	lock, err := s.readLock(row.Toolkit, platform)
+	if err == nil {
+		var tk *toolkit.Toolkit
+		if tk, err = s.fetcher().Cached(row.Toolkit, lock, platform); err == nil {
+			return tk.LibraryDirs()
+		}
+	}
+	return []string{FromToolkit}
+}
+
+// bundle gathers the target's packages. Those of libraries alone come last: the
+// others tell what they hold.
 func (s *Session) bundle(ctx context.Context, row matrix.Row, b *built) ([]Bundle, error) {
+	names := s.File.PackagesOf(row)
+	slices.SortStableFunc(names, func(x, y string) int {
+		return cmp.Compare(len(s.File.Packages.Values[x].RuntimeOf), len(s.File.Packages.Values[y].RuntimeOf))
+	})
+	plans := map[string]*bundle.Plan{}
 	var out []Bundle
-	for _, name := range s.File.PackagesOf(row) {
+	for _, name := range names {
 		err := s.stage(ctx, row.Name, "bundle", name, func(task *progress.Task) (string, bool, error) {
-			plan, err := bundle.New(ctx, bundle.Options{
-				Row: row, Name: name, Package: s.File.Packages.Values[name], Project: s.File.Project.Name, Release: s.version,
-				Programs: b.Programs, OutDirs: b.OutDirs, Source: s.Source, Toolkit: b.toolkit, Digests: s.digests,
-			})
+			plan, err := s.planBundle(ctx, row, name, b, plans)
 			if err != nil {
 				return "", false, err
 			}
+			plans[name] = plan
 			if err := s.digests.Save(); err != nil {
 				return "", false, err
 			}
+			for _, note := range plan.Notes {
+				task.Note("%s", note)
+			}
+			if said := plan.Budget(bundle.MaxAsset); said != "" {
+				task.Warn("%s", said)
+			}
 			dir, reused, err := s.keyed(row, "bundle", name, plan.Key, plan.Whole, func(tmp string) error {
-				return plan.Write(ctx, tmp, task.Counter(plan.Size()))
+				return plan.Write(ctx, tmp, s.digests, task.Counter(plan.Size()))
 			})
 			if err != nil {
 				return "", false, err
@@ -178,7 +237,40 @@ func (s *Session) bundle(ctx context.Context, row matrix.Row, b *built) ([]Bundl
 			return nil, fmt.Errorf("bundling package %s: %w", name, err)
 		}
 	}
+	// Packages of libraries are packed first: others are tested with them.
+	slices.SortStableFunc(out, func(x, y Bundle) int {
+		return cmp.Compare(len(s.File.Packages.Values[y.Package].RuntimeOf), len(s.File.Packages.Values[x.Package].RuntimeOf))
+	})
 	return out, nil
+}
+
+// planBundle decides what a package holds. plans are those before it.
+func (s *Session) planBundle(ctx context.Context, row matrix.Row, name string, b *built, plans map[string]*bundle.Plan) (*bundle.Plan, error) {
+	o := bundle.Options{
+		Row: row, Name: name, Package: s.File.Packages.Values[name], Project: s.File.Project.Name, Release: s.version,
+		Programs: b.Programs, OutDirs: b.OutDirs, Prebuilt: map[string]matrix.From{}, Source: s.Source,
+		Toolkit: b.toolkit, Env: b.env, Digests: s.digests,
+	}
+	var of []*bundle.Plan
+	for _, other := range o.Package.RuntimeOf {
+		if plans[other] != nil {
+			of = append(of, plans[other])
+		}
+	}
+	if len(o.Package.RuntimeOf) > 0 {
+		return bundle.Runtime(ctx, o, of)
+	}
+	for _, program := range o.Package.Programs {
+		if s.isPrebuilt(program) {
+			o.Prebuilt[program] = s.File.Programs.Values[program].From
+		}
+	}
+	for _, other := range s.File.PackagesOf(row) {
+		if slices.Contains(s.File.Packages.Values[other].RuntimeOf, name) && o.RuntimePackage == "" {
+			o.RuntimePackage = other
+		}
+	}
+	return bundle.New(ctx, o)
 }
 
 // archive packs a bundle into its asset.
@@ -209,6 +301,9 @@ func (s *Session) archive(ctx context.Context, row matrix.Row, b Bundle) (manife
 		if err != nil {
 			return "", false, err
 		}
+		s.mu.Lock()
+		s.archives[row.Name+"/"+b.Package] = asset
+		s.mu.Unlock()
 		return fmt.Sprintf("%s: %s from %s", name, progress.Bytes(asset.Size), progress.Bytes(b.Size)), reused, s.digests.Save()
 	})
 	return asset, key, err
@@ -232,7 +327,7 @@ const smokeName = "smoke.json"
 func (s *Session) smoke(ctx context.Context, row matrix.Row, a manifest.Asset, keep bool) (manifest.SmokeResult, string, error) {
 	var res manifest.SmokeResult
 	device := smoke.DetectDevice(ctx)
-	key := keyOf("smoke", smoke.Version, a.SHA256, s.File.Smoke, s.tag, device)
+	key := keyOf("smoke", smoke.Version, a.SHA256, s.File.Smoke, s.tag, device, s.besides(row, a.Package))
 	err := s.stage(ctx, row.Name, "smoke", a.Name, func(task *progress.Task) (string, bool, error) {
 		whole := func(dir string) error {
 			data, err := os.ReadFile(filepath.Join(dir, smokeName))
@@ -264,7 +359,10 @@ func (s *Session) smokeArchive(ctx context.Context, path string, device manifest
 	if err != nil {
 		return manifest.SmokeResult{}, err
 	}
-	return smoke.Run(ctx, smoke.Options{Archive: path, File: s.File, Inputs: inputs, Tag: s.tag, Device: device, Keep: keep, Task: task})
+	return smoke.Run(ctx, smoke.Options{
+		Archive: path, File: s.File, Inputs: inputs, Tag: s.tag, Device: device, Keep: keep, Task: task,
+		Libraries: s.hostLibraries, Over: func(row matrix.Row, pkg string) (string, error) { return s.archiveOver(row, pkg, path) },
+	})
 }
 
 // fetchInputs brings the smoke test's pinned inputs.

@@ -33,6 +33,7 @@ const (
 	KindLine   Kind = "line"   // a line of a child process
 	KindNote   Kind = "note"   // a remark of relmat's own
 	KindWarn   Kind = "warn"   // a remark that wants attention
+	KindError  Kind = "error"  // what is wrong with the result, one of several
 	KindBytes  Kind = "bytes"  // an amount of work is done
 	KindDone   Kind = "done"   // the stage has made its result
 	KindReused Kind = "reused" // the result of an earlier run stands
@@ -116,6 +117,10 @@ func (t *Task) Note(format string, args ...any) { t.emit(KindNote, fmt.Sprintf(f
 
 // Warn shows a remark that wants attention.
 func (t *Task) Warn(format string, args ...any) { t.emit(KindWarn, fmt.Sprintf(format, args...)) }
+
+// Error shows one of several things that are wrong with what the stage looks
+// at. The error that ends the stage is the command's to show.
+func (t *Task) Error(format string, args ...any) { t.emit(KindError, fmt.Sprintf(format, args...)) }
 
 // Bytes shows how much of the stage's total is done.
 func (t *Task) Bytes(done, total int64) {

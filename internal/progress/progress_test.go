@@ -37,6 +37,7 @@ func TestTask(t *testing.T) {
 	task.Line("%d is no verb here")
 	task.Note("n %d", 3)
 	task.Warn("w %d", 4)
+	task.Error("e %d", 4)
 	task.Bytes(5, 6)
 	task.Done("done %d", 7)
 	r.Begin("", "a", "").Reused("reused %d", 8)
@@ -51,6 +52,7 @@ func TestTask(t *testing.T) {
 		in(progress.KindLine, "%d is no verb here"),
 		in(progress.KindNote, "n 3"),
 		in(progress.KindWarn, "w 4"),
+		in(progress.KindError, "e 4"),
 		{Kind: progress.KindBytes, Target: "linux-x64", Stage: "build", Done: 5, Total: 6},
 		in(progress.KindDone, "done 7"),
 		{Kind: progress.KindBegin, Stage: "a"},

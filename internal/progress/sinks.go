@@ -95,6 +95,8 @@ func (l *lines) Event(e Event) {
 		l.print("", indent(e, e.Text), "")
 	case KindWarn:
 		l.print("33", indent(e, "warning: "+e.Text), "")
+	case KindError:
+		l.print("31", indent(e, "error: "+e.Text), "")
 	case KindDone:
 		l.print("32", "✓ "+where, fmt.Sprintf("%s (%.1f s)", e.Text, e.Seconds))
 	case KindReused:
@@ -155,6 +157,8 @@ func (g *github) Event(e Event) {
 		fmt.Fprintln(g.w, e.Text)
 	case KindWarn:
 		fmt.Fprintf(g.w, "::warning::%s\n", command(strings.TrimSpace(where+" "+e.Text)))
+	case KindError:
+		fmt.Fprintf(g.w, "::error::%s\n", command(strings.TrimSpace(where+" "+e.Text)))
 	case KindDone, KindReused, KindFailed:
 		g.end()
 		said := ""
@@ -204,8 +208,11 @@ func (j jsonLines) Event(e Event) { _ = j.enc.Encode(e) }
 type quiet struct{ w io.Writer }
 
 func (q quiet) Event(e Event) {
-	if e.Kind == KindWarn {
+	switch e.Kind {
+	case KindWarn:
 		fmt.Fprintln(q.w, "warning:", e.Text)
+	case KindError:
+		fmt.Fprintln(q.w, "error:", e.Text)
 	}
 }
 

@@ -62,6 +62,7 @@ func run() []progress.Event {
 		in("build", progress.KindLine, "   Compiling tinylm v0.1.0", 0),
 		in("build", progress.KindNote, "a remark", 0),
 		in("build", progress.KindWarn, "50% slower\r\nthan before", 0),
+		in("build", progress.KindError, "lib/x: 100%\nwrong", 0),
 		in("build", progress.KindDone, "1 program", 61.26),
 		in("bundle", progress.KindBegin, "tinylm", 0),
 		in("bundle", progress.KindReused, "12 files", 0.1),

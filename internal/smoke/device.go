@@ -14,6 +14,9 @@ import (
 // with the driver, there is no usable GPU.
 func DetectDevice(ctx context.Context) manifest.Device {
 	d := manifest.Device{CPU: cpuName()}
+	if e, ok := findEmulator(ctx); ok {
+		d.Emulator = e.String()
+	}
 	out, err := proc.Cmd{
 		Path: "nvidia-smi", Args: []string{"--query-gpu=name,driver_version,compute_cap", "--format=csv,noheader"}, Env: os.Environ(),
 	}.Output(ctx)

@@ -13,7 +13,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/relmat/relmat/internal/archive"
@@ -25,7 +27,7 @@ import (
 )
 
 // Version changes with how the stage judges the same archive.
-const Version = 1
+const Version = 2
 
 // defaultTimeout bounds a step that sets no limit of its own.
 const defaultTimeout = 5 * time.Minute
@@ -68,6 +70,11 @@ type Options struct {
 	// Tag is the release's, for templates.
 	Tag    string
 	Device manifest.Device
+	// Libraries gives the directories of the vendor's libraries on this host, for
+	// packages that leave them to their users ("runtime: host"), Over the archive
+	// of a package that users unpack over the tested one ("runtime: split").
+	Libraries func(matrix.Row) ([]string, error)
+	Over      func(row matrix.Row, pkg string) (string, error)
 	// Keep leaves the directory of a failed test.
 	Keep bool
 	Task *progress.Task
@@ -105,12 +112,20 @@ func Run(ctx context.Context, o Options) (res manifest.SmokeResult, err error) {
 	if row.Platform != matrix.Host() {
 		return res, fmt.Errorf("%s is for %s and cannot run on this host, which is %s", o.Archive, row.Platform, matrix.Host())
 	}
+	if len(m.RuntimeOf) > 0 {
+		o.Task.Note("it holds libraries alone, which are tested with %s", strings.Join(m.RuntimeOf, ", "))
+		return manifest.SmokeResult{Package: m.Package, Target: m.Target, Device: o.Device}, nil
+	}
+	env, err := o.complete(ctx, at.path("package"), root, row, m, scrubbedEnv(at.dir))
+	if err != nil {
+		return res, fmt.Errorf("%s: %w", o.Archive, err)
+	}
 	fields := row.Fields(m.Version, o.Tag)
 	fields.Package, fields.Work, fields.InputDir = root, at.path("work"), at.path("inputs")
 	if fields.Inputs, err = placeInputs(o.Inputs, fields.InputDir); err != nil {
 		return res, err
 	}
-	t := tester{o: o, root: root, manifest: m, fields: fields, env: scrubbedEnv(at.dir), values: map[string]map[string]string{}}
+	t := tester{o: o, root: root, manifest: m, fields: fields, env: env, values: map[string]map[string]string{}}
 	res = manifest.SmokeResult{Package: m.Package, Target: m.Target, Device: o.Device}
 	for _, name := range o.File.Smoke.Steps.Keys {
 		step := o.File.Smoke.Steps.Values[name]
@@ -134,7 +149,27 @@ func Run(ctx context.Context, o Options) (res manifest.SmokeResult, err error) {
 	if res.Count(manifest.Passed) == 0 {
 		return res, fmt.Errorf("%s: no step of the smoke test was run; nothing is proven; give smoke.steps for the programs of package %s", o.Archive, m.Package)
 	}
+	if row.CPU.Level == "" {
+		return res, nil
+	}
+	proof, failed := t.proveLevel(ctx, row.CPU.Level, passedOf(res.Steps))
+	if ctx.Err() != nil {
+		return res, context.Cause(ctx)
+	}
+	res.CPU = &proof
+	switch proof.Status {
+	case manifest.Failed:
+		return res, &Error{Archive: o.Archive, Step: failed}
+	case manifest.NotRun:
+		o.Task.Warn("%s", proof)
+	case manifest.Passed:
+		o.Task.Note("%s (%.1f s)", proof, proof.Seconds)
+	}
 	return res, nil
+}
+
+func passedOf(steps []manifest.StepResult) []manifest.StepResult {
+	return slices.DeleteFunc(slices.Clone(steps), func(r manifest.StepResult) bool { return r.Status != manifest.Passed })
 }
 
 // placeInputs puts the inputs side by side in dir: a model is a directory of
@@ -173,7 +208,7 @@ func rowOf(f *matrix.File, target string) (matrix.Row, bool) {
 // directory itself or its only entry, and reads its manifest.
 func findPackage(dir string) (string, manifest.Manifest, error) {
 	root := dir
-	data, err := os.ReadFile(filepath.Join(root, manifest.FileName))
+	data, err := readManifest(root)
 	if errors.Is(err, fs.ErrNotExist) {
 		entries, rerr := os.ReadDir(dir)
 		if rerr != nil {
@@ -181,7 +216,7 @@ func findPackage(dir string) (string, manifest.Manifest, error) {
 		}
 		if len(entries) == 1 && entries[0].IsDir() {
 			root = filepath.Join(dir, entries[0].Name())
-			data, err = os.ReadFile(filepath.Join(root, manifest.FileName))
+			data, err = readManifest(root)
 		}
 	}
 	if err != nil {
@@ -214,6 +249,12 @@ type tester struct {
 	env      []string
 	// values are what earlier steps' groups matched, by step.
 	values map[string]map[string]string
+	// emulator runs the programs, if it is not nil; fault is why it could not
+	// run the last step, which then proves nothing, and illegal says that the
+	// step met an instruction that its CPU does not have.
+	emulator *emulator
+	fault    string
+	illegal  bool
 }
 
 func (t *tester) step(ctx context.Context, name string, s matrix.Step) manifest.StepResult {
@@ -233,10 +274,7 @@ func (t *tester) step(ctx context.Context, name string, s matrix.Step) manifest.
 			return fail("args[%d]: %v", i, err)
 		}
 	}
-	timeout := s.Timeout
-	if timeout == 0 {
-		timeout = defaultTimeout
-	}
+	timeout := stepTimeout(s)
 	sctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("it did not end within %s", timeout))
 	defer cancel()
 	var stdout, stderr, tail []string
@@ -250,6 +288,9 @@ func (t *tester) step(ctx context.Context, name string, s matrix.Step) manifest.
 		Path: filepath.Join(t.root, filepath.FromSlash(t.manifest.Programs[s.Program])), Args: args,
 		Dir: t.fields.Work, Env: t.env, Stdout: keep(&stdout), Stderr: keep(&stderr),
 	}
+	if t.emulator != nil {
+		t.emulate(&cmd)
+	}
 	r.Command = cmd.String()
 	start := time.Now()
 	err := cmd.Run(sctx)
@@ -260,6 +301,11 @@ func (t *tester) step(ctx context.Context, name string, s matrix.Step) manifest.
 	var perr *proc.Error
 	if errors.As(err, &perr) {
 		if code = perr.Code; code < 0 {
+			// Other signals may be the emulator's own, and a limit is not the CPU's.
+			t.illegal = strings.Contains(perr.Err.Error(), syscall.SIGILL.String())
+			if t.emulator != nil && !t.illegal {
+				t.fault = perr.Err.Error() + " under " + t.emulator.String()
+			}
 			return fail("%v", perr.Err)
 		}
 	} else if err != nil {

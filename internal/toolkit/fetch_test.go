@@ -214,7 +214,7 @@ func TestMakeLockFails(t *testing.T) {
 	}{
 		{"a version that is not there", platform, "nvidia-cublas==99", []string{"resolving nvidia-cublas==99 for linux-x86_64", "No matching distribution"}},
 		{"a platform that the wheels are not for", "linux-aarch64", "nvidia-cublas", []string{"for linux-aarch64", "No matching distribution"}},
-		{"a platform without wheels", "macos-aarch64", "nvidia-cublas", []string{"NVIDIA has no wheels for macos-aarch64"}},
+		{"a platform without wheels", "freebsd-x86_64", "nvidia-cublas", []string{"there are no wheels for freebsd-x86_64"}},
 		// A requirement never becomes an option of pip.
 		{"an option", platform, "--version", []string{"Invalid requirement", "--version"}},
 	} {

@@ -12,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,7 +47,9 @@ func (t *Toolkit) Notes() []string { return t.index.Notes }
 
 // File is a file of the toolkit as its wheel had it.
 type File struct {
-	Path   string
+	Path string
+	// Rel is its path among the files of the wheels: nvidia/cu13/lib/libcublas.so.13.
+	Rel    string
 	SHA256 string
 	Size   int64
 	// Dist and Version name the wheel.
@@ -60,11 +63,20 @@ func (t *Toolkit) Lookup(p string) (File, bool) {
 	if err != nil {
 		return File{}, false
 	}
-	f, ok := t.index.Files[filepath.ToSlash(rel)]
+	return t.At(filepath.ToSlash(rel))
+}
+
+// At returns the file that a wheel has at rel, a slash-separated path such as
+// mlx/lib/libmlx.so.
+func (t *Toolkit) At(rel string) (File, bool) {
+	f, ok := t.index.Files[rel]
 	if !ok {
 		return File{}, false
 	}
-	return File{Path: p, SHA256: f.SHA256, Size: f.Size, Dist: f.Dist, Version: t.index.Dists[f.Dist].Version}, true
+	return File{
+		Path: filepath.Join(t.Dir, filepath.FromSlash(rel)), Rel: rel, SHA256: f.SHA256, Size: f.Size,
+		Dist: f.Dist, Version: t.index.Dists[f.Dist].Version,
+	}, true
 }
 
 // ByDigest returns a file that a wheel brought with these bytes.
@@ -79,25 +91,7 @@ func (t *Toolkit) ByDigest(sha256 string) (File, bool) {
 	if !ok {
 		return File{}, false
 	}
-	return t.Lookup(filepath.Join(t.Dir, filepath.FromSlash(rel)))
-}
-
-// Libraries returns the toolkit's shared libraries that match the pattern of
-// path.Match, by file name, links aside.
-func (t *Toolkit) Libraries(pattern string) []File {
-	var found []File
-	for rel, f := range t.index.Files {
-		dir, name := path.Split(rel)
-		ok, _ := path.Match(pattern, name)
-		if ok && libraryDir.MatchString(dir) {
-			found = append(found, File{
-				Path: filepath.Join(t.Dir, filepath.FromSlash(rel)), SHA256: f.SHA256, Size: f.Size,
-				Dist: f.Dist, Version: t.index.Dists[f.Dist].Version,
-			})
-		}
-	}
-	slices.SortFunc(found, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
-	return found
+	return t.At(rel)
 }
 
 // Licenses returns the licence files of a wheel.
@@ -110,10 +104,9 @@ func (t *Toolkit) Licenses(dist string) []string {
 }
 
 var (
-	homeDir    = regexp.MustCompile(`^nvidia/(cu[0-9]+)/`)
-	libraryDir = regexp.MustCompile(`^nvidia/[a-z0-9_]+/(lib|bin)/(x86_64/)?$`)
-	apartFile  = regexp.MustCompile(`^nvidia/[a-z0-9_]+/(lib|include)/([^/]+)$`)
-	soVersion  = regexp.MustCompile(`^(.+\.so)\.[0-9.]+$`)
+	homeDir   = regexp.MustCompile(`^nvidia/(cu[0-9]+)/`)
+	apartFile = regexp.MustCompile(`^nvidia/[a-z0-9_]+/(lib|include)/([^/]+)$`)
+	soVersion = regexp.MustCompile(`^(.+\.so)\.[0-9.]+$`)
 )
 
 // home finds the directory that holds most of a toolkit: nvidia/cu13.
@@ -157,7 +150,9 @@ func layOut(ctx context.Context, dir, platform string, wheels []Wheel, paths []s
 	if err != nil {
 		return err
 	}
-	if strings.HasPrefix(platform, "linux-") {
+	// What is built for Linux is not built on Windows, which wants privileges for
+	// links; the libraries alone are of use there.
+	if strings.HasPrefix(platform, "linux-") && runtime.GOOS != "windows" {
 		if err := finishLinux(ctx, dir, platform, &x, task); err != nil {
 			return err
 		}
@@ -236,9 +231,12 @@ func isLicense(info, rel string) bool {
 // what the wheels hold under others.
 func finishLinux(ctx context.Context, dir, platform string, x *index, task *progress.Task) error {
 	home := filepath.Join(dir, filepath.FromSlash(x.home()))
-	// nvcc.profile of CUDA 13.0 looks for lib64.
-	if err := linkNew("lib", filepath.Join(home, "lib64")); err != nil {
-		return err
+	// nvcc.profile of CUDA 13.0 looks for lib64. Wheels of others have no such
+	// directory.
+	if _, err := os.Stat(home); err == nil {
+		if err := linkNew("lib", filepath.Join(home, "lib64")); err != nil {
+			return err
+		}
 	}
 	for rel := range x.Files {
 		name := path.Base(rel)

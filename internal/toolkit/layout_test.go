@@ -142,8 +142,51 @@ func TestLayoutOfWindows(t *testing.T) {
 	if _, err := os.Lstat(filepath.Join(tk.Home(), "lib64")); err == nil {
 		t.Error("there is a link lib64")
 	}
-	if got := bases(tk.Libraries("cublas64_*.dll")); !slices.Equal(got, []string{"cublas64_13.dll"}) {
+	if got := bases(tk.Libraries("CUBLAS64_*.dll")); !slices.Equal(got, []string{"cublas64_13.dll"}) {
 		t.Errorf("the libraries are %q", got)
+	}
+	if got := bases(tk.Libraries("cublas*")); !slices.Equal(got, []string{"cublas64_13.dll"}) {
+		t.Errorf("the libraries are %q", got)
+	}
+}
+
+// TestLibrariesOfOthers are those of wheels that are not NVIDIA's, wherever
+// they have them; what lies least deep comes first.
+func TestLibrariesOfOthers(t *testing.T) {
+	for platform, test := range map[string]struct {
+		files         []string
+		pattern, want string
+	}{
+		"linux-aarch64":  {[]string{"mlx/lib/libmlx.so", "mlx/lib/stubs/libmlx.so", "libmlx.so.txt"}, "libmlx.so", "mlx/lib/libmlx.so"},
+		"linux-x86_64":   {[]string{"mlx_cuda_13.libs/libblas-bd8a282c.so.3.10.0", "nvidia/cu13/lib/stubs/libblas-1.so"}, "libblas-*", "mlx_cuda_13.libs/libblas-bd8a282c.so.3.10.0"},
+		"windows-x86_64": {[]string{"m.data/data/Scripts/MSVCP140.dll", "m.data/data/msvcp140.dll"}, "msvcp140.DLL", "m.data/data/msvcp140.dll m.data/data/Scripts/MSVCP140.dll"},
+		"macos-aarch64":  {[]string{"mlx/lib/libmlx.dylib", "mlx/lib/mlx.metallib", "mlx/lib/libmlx.so"}, "*", "mlx/lib/libmlx.dylib"},
+	} {
+		w := wheel{name: "mlx-cuda-13", version: "0.32.4", tag: "py3-none-any"}
+		for _, p := range test.files {
+			w.files = append(w.files, file{path: p, text: p})
+		}
+		tk := laidOut(t, platform, w.build(t))
+		var got []string
+		for _, f := range tk.Libraries(test.pattern) {
+			got = append(got, f.Rel)
+		}
+		if strings.Join(got, " ") != test.want {
+			t.Errorf("%s: %q, want %s", platform, got, test.want)
+		}
+	}
+}
+
+func TestLibraryDirs(t *testing.T) {
+	_, cublas, nvcc := cudaWheels(t)
+	cudnn := wheel{name: "nvidia-cudnn-cu13", version: "9", tag: "py3-none-any", files: []file{
+		{path: "nvidia/cudnn/lib/libcudnn.so.9", text: "9"},
+		{path: "nvidia/nothing/lib/x.txt", text: "9"},
+		{path: "other/lib/libother.so", text: "9"},
+	}}.build(t)
+	tk := laidOut(t, platform, cublas, nvcc, cudnn)
+	if got, want := tk.LibraryDirs(), []string{"nvidia/cu13/lib", "nvidia/cu13/lib/x86_64", "nvidia/cudnn/lib"}; !slices.Equal(got, want) {
+		t.Errorf("the directories are %q, want %q", got, want)
 	}
 }
 
@@ -156,9 +199,15 @@ func TestLookup(t *testing.T) {
 	if err != nil {
 		t.Fatal("these tests need sha256sum: ", err)
 	}
-	want := toolkit.File{Path: lib, SHA256: string(out[:64]), Size: 7000, Dist: "nvidia-cublas", Version: "13.1.0.3"}
+	want := toolkit.File{Path: lib, Rel: "nvidia/cu13/lib/libcublas.so.13", SHA256: string(out[:64]), Size: 7000, Dist: "nvidia-cublas", Version: "13.1.0.3"}
 	if got, ok := tk.Lookup(lib); !ok || got != want {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got, ok := tk.At(want.Rel); !ok || got != want {
+		t.Errorf("by its path: %+v, %v", got, ok)
+	}
+	if got, ok := tk.At("nvidia/cu13/lib/libcublas.so"); ok {
+		t.Errorf("a link is %+v", got)
 	}
 	if got, ok := tk.ByDigest(want.SHA256); !ok || got != want {
 		t.Errorf("by its digest: %+v, %v", got, ok)

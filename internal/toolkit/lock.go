@@ -118,6 +118,21 @@ func (w Wheel) tags() []string {
 	return strings.Split(parts[len(parts)-1], ".")
 }
 
+// forCPython is the Python tag of wheels that one release of CPython takes.
+var forCPython = regexp.MustCompile(`^cp(3)([0-9]+)$`)
+
+// interpreter are the options by which pip takes a wheel for a CPython that is
+// not its own: what a package needs of a wheel is not Python's.
+func (w Wheel) interpreter() []string {
+	parts := strings.Split(strings.TrimSuffix(w.File, ".whl"), "-")
+	python, abi := parts[len(parts)-3], parts[len(parts)-2]
+	m := forCPython.FindStringSubmatch(python)
+	if m == nil {
+		return nil
+	}
+	return []string{"--implementation", "cp", "--python-version", m[1] + "." + m[2], "--abi", abi}
+}
+
 // DefaultCache is the directory of toolkits and wheels: relmat's in the user's
 // cache directory.
 func DefaultCache() (string, error) {

@@ -171,6 +171,21 @@ func TestTags(t *testing.T) {
 	}
 }
 
+// TestInterpreter takes wheels of another CPython than the one that runs pip.
+func TestInterpreter(t *testing.T) {
+	for file, want := range map[string]string{
+		cublasFile: "",
+		"msvc_runtime-14.44.35112-cp311-cp311-win_amd64.whl": "--implementation cp --python-version 3.11 --abi cp311",
+		"x-1-cp39-abi3-macosx_11_0_arm64.whl":                "--implementation cp --python-version 3.9 --abi abi3",
+		"x-1-py2.py3-none-any.whl":                           "",
+		"x-1-1build-cp313-cp313t-win_amd64.whl":              "--implementation cp --python-version 3.13 --abi cp313t",
+	} {
+		if got := strings.Join(Wheel{File: file}.interpreter(), " "); got != want {
+			t.Errorf("%s gives %q, want %q", file, got, want)
+		}
+	}
+}
+
 func TestDefaultCache(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("HOME", home)

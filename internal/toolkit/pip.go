@@ -48,6 +48,9 @@ func (p Pip) cmd(args ...string) proc.Cmd {
 	return proc.Cmd{Path: p.Python, Args: append([]string{"-m", "pip"}, args...), Env: env, Secrets: proc.Secrets(env)}
 }
 
+// macOSReleases are those since 11; Apple went from 15 to 26.
+var macOSReleases = []int{11, 12, 13, 14, 15, 26, 27}
+
 // platformTags are the tags of PyPA's platform compatibility tags that pip
 // shall accept for a platform; it takes them literally, so all are listed.
 func platformTags(platform string) ([]string, error) {
@@ -66,8 +69,25 @@ func platformTags(platform string) ([]string, error) {
 		if arch == "aarch64" {
 			return []string{"win_arm64"}, nil
 		}
+	case "macos":
+		// The oldest first: what is made for it runs on all that are newer.
+		var tags []string
+		if arch == "x86_64" {
+			for minor := 9; minor <= 15; minor++ {
+				tags = append(tags, fmt.Sprintf("macosx_10_%d_x86_64", minor))
+			}
+		}
+		word := map[string]string{"x86_64": "x86_64", "aarch64": "arm64"}[arch]
+		for _, major := range macOSReleases {
+			if word != "" {
+				tags = append(tags, fmt.Sprintf("macosx_%d_0_%s", major, word))
+			}
+		}
+		if len(tags) > 0 {
+			return tags, nil
+		}
 	}
-	return nil, fmt.Errorf("NVIDIA has no wheels for %s", platform)
+	return nil, fmt.Errorf("there are no wheels for %s: platforms are linux, windows and macos, '-', and x86_64 or aarch64", platform)
 }
 
 // Resolve asks pip which wheels satisfy the requirements on the platform. The
@@ -165,6 +185,7 @@ func (p Pip) Download(ctx context.Context, w Wheel, dir string, grew func(int64)
 		return "", err
 	}
 	args := []string{"download", "--quiet", "--no-deps", "--no-cache-dir", "--only-binary=:all:", "--require-hashes", "--dest", tmp, "-r", req}
+	args = append(args, w.interpreter()...)
 	for _, t := range w.tags() {
 		if t != "any" {
 			args = append(args, "--platform", t)

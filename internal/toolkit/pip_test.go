@@ -20,6 +20,8 @@ func TestPlatformTags(t *testing.T) {
 		"linux-aarch64":   {[]string{"manylinux2014_aarch64", "manylinux_2_17_aarch64"}, []string{"manylinux_2_17_x86_64"}},
 		"windows-x86_64":  {[]string{"win_amd64"}, []string{"win_arm64"}},
 		"windows-aarch64": {[]string{"win_arm64"}, []string{"win_amd64"}},
+		"macos-aarch64":   {[]string{"macosx_11_0_arm64", "macosx_14_0_arm64", "macosx_26_0_arm64"}, []string{"macosx_11_0_x86_64", "macosx_16_0_arm64", "macosx_10_9_arm64"}},
+		"macos-x86_64":    {[]string{"macosx_10_9_x86_64", "macosx_14_0_x86_64"}, []string{"macosx_14_0_arm64"}},
 	} {
 		tags, err := platformTags(platform)
 		if err != nil {
@@ -39,7 +41,11 @@ func TestPlatformTags(t *testing.T) {
 			t.Errorf("%s has a tag twice: %q", platform, tags)
 		}
 	}
-	for _, platform := range []string{"", "macos-aarch64", "windows-i686", "windows", "freebsd-x86_64"} {
+	// The wheel for the oldest macOS is the one that most can use.
+	if tags, _ := platformTags("macos-aarch64"); len(tags) == 0 || tags[0] != "macosx_11_0_arm64" {
+		t.Errorf("the first of macos-aarch64 is %q", tags)
+	}
+	for _, platform := range []string{"", "macos", "macos-ppc64", "windows-i686", "windows", "freebsd-x86_64"} {
 		if tags, err := platformTags(platform); err == nil {
 			t.Errorf("%q has %q", platform, tags)
 		}
