@@ -25,6 +25,7 @@ func TestReadme(t *testing.T) {
 		"targets.yaml": regexp.MustCompile(`(?m)^   `).ReplaceAllString(string(m[1]), "") + "\n",
 		"Cargo.toml":   "[package]\nname = \"hello\"\nversion = \"1.2.3\"\nedition = \"2021\"\n",
 		"Cargo.lock":   "version = 3\n\n[[package]]\nname = \"hello\"\nversion = \"1.2.3\"\n",
+		"LICENSE":      "MIT License\n",
 		"src/main.rs":  "fn main() { println!(\"hello {}\", env!(\"CARGO_PKG_VERSION\")); }\n",
 	} {
 		path := filepath.Join(dir, name)
