@@ -86,6 +86,17 @@ var closureChecks = []check{
 		t.pe("bin/app.exe", dll{exe: true, needs: []string{"ONE.dll", "kernel32.dll", "api-ms-win-core-synch-l1-2-0.dll", "two.dll"}})
 		t.pe("bin/one.DLL", dll{})
 	}, promise: windows, want: []string{"error bin/app.exe: needs two.dll"}},
+	// Nothing tells what loads a vendor's library that no file needs, nor from
+	// where: what is absent is told, what is there is not judged.
+	{name: "a vendor's library that nothing loads", make: func(t tree) {
+		t.pe("bin/app.exe", dll{exe: true})
+		t.pe("nvidia/cudnn/bin/cudnn_adv64_9.dll", dll{needs: []string{"cudnn_graph64_9.dll", "cudnn_ops64_9.dll"}})
+		t.pe("bin/cudnn_graph64_9.dll", dll{})
+		t.pe("bin/plugin.dll", dll{needs: []string{"cudnn_adv64_9.dll"}})
+	}, promise: windows, want: []string{
+		"error bin/plugin.dll: needs cudnn_adv64_9.dll",
+		"error nvidia/cudnn/bin/cudnn_adv64_9.dll: needs cudnn_ops64_9.dll",
+	}},
 	{name: "macOS", make: func(t tree) { t.theirs("bin/program", "macho/program") }, want: []string{
 		"error bin/program: needs @rpath/libSystem.dylib",
 		"error bin/program: needs @rpath/plain.dylib",

@@ -274,6 +274,14 @@ var identityChecks = []check{
 	}, options: func(_ tree, o *verify.Options) {
 		o.Vendor = func(string) (string, bool) { return "", false }
 	}, want: []string{"error lib/libcudart.so.13: is from nvidia-cuda-runtime 13.0.96 by the manifest, and no wheel of the toolkit has a file of this content"}},
+	{name: "changed since the manifest was made", make: func(t tree) {
+		t.lib("lib/libcufft.so.12", soname("libcufft.so.12"))
+		t.manifest(func(m *manifest.Manifest) {
+			l := listed(m, "lib/libcufft.so.12")
+			l.Origin, l.From = manifest.Wheel, "nvidia-cufft 12.0.0.61"
+		})
+		t.lib("lib/libcufft.so.12", soname("libcufft.so.12"), runpath("$ORIGIN"))
+	}, want: []string{"error lib/libcufft.so.12: is not as nvidia-cufft 12.0.0.61 has it"}},
 	{name: "a run path of the build machine", make: func(t tree) {
 		t.lib("lib/libcublas.so.13", soname("libcublas.so.13"), runpath("/opt/x/lib"))
 	}, want: []string{"error lib/libcublas.so.13: is a library of NVIDIA (CUDA), but not as the vendor makes it: its run path has /opt/x/lib"}},

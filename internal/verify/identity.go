@@ -19,6 +19,15 @@ func vendorIdentity(s *subject) []Finding {
 		if !e.regular() || e.SHA256 == "" {
 			continue
 		}
+		if e.changed() {
+			out = append(out, Finding{
+				File:     e.Path,
+				Message:  fmt.Sprintf("is not as %s has it: its content is another than the manifest says", text(e.listed.From)),
+				Hint:     unchanged,
+				Evidence: []string{"SHA-256 " + e.SHA256 + ", not " + e.listed.SHA256},
+			})
+			continue
+		}
 		if s.o.Vendor != nil {
 			_, known := s.o.Vendor(e.SHA256)
 			switch {
@@ -28,7 +37,7 @@ func vendorIdentity(s *subject) []Finding {
 				out = append(out, Finding{
 					File:     e.Path,
 					Message:  fmt.Sprintf("is from %s by the manifest, and no wheel of the toolkit has a file of this content", text(e.listed.From)),
-					Hint:     "NVIDIA's files must not be changed (CUDA EULA, 2.3): make the package anew from the wheels; the program carries the run path",
+					Hint:     unchanged,
 					Evidence: []string{"SHA-256 " + e.SHA256},
 				})
 				continue
@@ -46,6 +55,15 @@ func vendorIdentity(s *subject) []Finding {
 		}
 	}
 	return out
+}
+
+const unchanged = "NVIDIA's files must not be changed (CUDA EULA, 2.3): make the package anew from the wheels; the program carries the run path"
+
+// changed tells whether a vendor's file has other content than the manifest
+// says.
+func (e *entry) changed() bool {
+	return e.listed != nil && (e.listed.Origin == manifest.Wheel || e.listed.Origin == manifest.Host) && e.listed.Role != "license" &&
+		e.SHA256 != "" && e.SHA256 != e.listed.SHA256
 }
 
 // patched says what a tool has left in a vendor's library that changed it,

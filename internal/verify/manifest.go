@@ -73,7 +73,7 @@ func (s *subject) againstManifest(m *manifest.Manifest) []Finding {
 			continue
 		case e.isLink():
 			continue // followed by the rule about links
-		case e.Err != nil:
+		case e.Err != nil || s.told("vendor-identity", e.changed()):
 			continue
 		case e.Size != f.Size:
 			add(f.Path, makeAnew, "has %d bytes, and the manifest says %d", e.Size, f.Size)

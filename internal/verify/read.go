@@ -176,7 +176,7 @@ func (r *reader) members(ctx context.Context, a *archive.Reader, g *errgroup.Gro
 // content digests the content of an entry and keeps what the rules read of it.
 // What cannot be read is the entry's own problem, but for what ends all
 // reading.
-func (r *reader) content(ctx context.Context, e *entry, body io.Reader, spool func() (*os.File, error)) error {
+func (r *reader) content(ctx context.Context, e *entry, body io.Reader, spool func() (*os.File, error)) (err error) {
 	h := sha256.New()
 	head := make([]byte, min(max(e.Size, 0), headSize))
 	n, err := io.ReadFull(body, head)
@@ -192,14 +192,15 @@ func (r *reader) content(ctx context.Context, e *entry, body io.Reader, spool fu
 		writers = append(writers, text)
 	}
 	if e.native && spool != nil {
-		f, err := spool()
-		if err != nil {
-			return err
+		f, ferr := spool()
+		if ferr != nil {
+			return ferr
 		}
 		defer func() {
-			// What the disk does not take is no fault of the package, and shows in
-			// the digest's error below.
-			_ = f.Close()
+			// What the disk does not take is no fault of the package.
+			if cerr := f.Close(); err == nil {
+				err = cerr
+			}
 		}()
 		writers = append(writers, f)
 	}

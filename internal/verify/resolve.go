@@ -41,8 +41,10 @@ type missing struct {
 	// that the run path does not lead to where wheels are installed.
 	Wheel  string
 	astray bool
-	// by is the file that asks.
-	by *entry
+	// by is the file that asks. loose says that it was seen from a vendor's
+	// library that nothing in the package is known to load.
+	by    *entry
+	loose bool
 }
 
 // driverNeed is a file that is not loaded without the GPU's driver.
@@ -247,7 +249,7 @@ func (s *subject) edge(root *native, node *loader.Node, e loader.Edge, from stri
 		if from == "" && by != root.entry.Path {
 			from = root.entry.Path
 		}
-		m := missing{Name: e.Name, How: e.How, By: by, From: from, Searched: e.Searched, Hint: e.Hint, by: s.byPath[by]}
+		m := missing{Name: e.Name, How: e.How, By: by, From: from, Searched: e.Searched, Hint: e.Hint, by: s.byPath[by], loose: root.Kind != objfile.Executable && !root.entry.isBuild()}
 		key := [3]string{m.Name, m.By, m.How}
 		if s.lookups.seen[key] {
 			return
@@ -269,6 +271,11 @@ func (s *subject) nameMissing() {
 			m.Name = name
 		}
 		base := fileName(m.Name)
+		// What loads such a library, and from where, nobody knows: it may well
+		// find what lies in the package.
+		if m.loose && s.hasFile(base) {
+			continue
+		}
 		v := vendorNamed(base)
 		if s.leftToUsers(base, v) {
 			s.lookups.left[base] = true
@@ -289,6 +296,11 @@ func (s *subject) nameMissing() {
 		out = append(out, m)
 	}
 	s.lookups.missing = out
+}
+
+// hasFile tells whether the package has a file of that name, without case.
+func (s *subject) hasFile(name string) bool {
+	return slices.ContainsFunc(s.entries, func(e *entry) bool { return !e.Mode.IsDir() && e.Name == "" && strings.EqualFold(e.base(), name) })
 }
 
 // leftToUsers tells whether the package declares that users have a library from
@@ -363,6 +375,11 @@ func (s *subject) withVersion(pattern string) string {
 			names = append(names, fileName(need.Name))
 		}
 	}
+	for _, e := range s.entries {
+		if e.regular() {
+			names = append(names, e.base())
+		}
+	}
 	for _, name := range names {
 		as := name
 		if strings.HasSuffix(pattern, ".dll") {
@@ -384,11 +401,6 @@ func (s *subject) withVersion(pattern string) string {
 		}
 		if star, ok := v.star(name); ok {
 			known[star]++
-		}
-	}
-	for _, e := range s.entries {
-		if !e.Mode.IsDir() {
-			learn(e.base())
 		}
 	}
 	for _, name := range names {

@@ -16,7 +16,8 @@ import (
 	"github.com/relmat/relmat/internal/objfile"
 )
 
-// subject is a package that is being judged. The rules only read it.
+// subject is a package that is being judged. The rules read it, and add to what
+// is not proven.
 type subject struct {
 	o    Options
 	kind string
