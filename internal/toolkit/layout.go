@@ -27,7 +27,7 @@ import (
 )
 
 // layoutVersion changes with what layOut makes of the same wheels.
-const layoutVersion = 1
+const layoutVersion = 2
 
 // Toolkit is a CUDA toolkit in the cache.
 type Toolkit struct {
@@ -104,9 +104,11 @@ func (t *Toolkit) Licenses(dist string) []string {
 }
 
 var (
-	homeDir   = regexp.MustCompile(`^nvidia/(cu[0-9]+)/`)
-	apartFile = regexp.MustCompile(`^nvidia/[a-z0-9_]+/(lib|include)/([^/]+)$`)
-	soVersion = regexp.MustCompile(`^(.+\.so)\.[0-9.]+$`)
+	homeDir = regexp.MustCompile(`^nvidia/(cu[0-9]+)/`)
+	// What wheels with a directory of their own have for builds.
+	apartLinux   = regexp.MustCompile(`^nvidia/[a-z0-9_]+/(lib|include)/([^/]+)$`)
+	apartWindows = regexp.MustCompile(`^nvidia/[a-z0-9_]+/(lib/x64|include)/([^/]+)$`)
+	soVersion    = regexp.MustCompile(`^(.+\.so)\.[0-9.]+$`)
 )
 
 // home finds the directory that holds most of a toolkit: nvidia/cu13.
@@ -150,12 +152,16 @@ func layOut(ctx context.Context, dir, platform string, wheels []Wheel, paths []s
 	if err != nil {
 		return err
 	}
+	switch {
+	case strings.HasPrefix(platform, "windows-"):
+		err = finishWindows(dir, platform, &x, task)
 	// What is built for Linux is not built on Windows, which wants privileges for
 	// links; the libraries alone are of use there.
-	if strings.HasPrefix(platform, "linux-") && runtime.GOOS != "windows" {
-		if err := finishLinux(ctx, dir, platform, &x, task); err != nil {
-			return err
-		}
+	case strings.HasPrefix(platform, "linux-") && runtime.GOOS != "windows":
+		err = finishLinux(ctx, dir, platform, &x, task)
+	}
+	if err != nil {
+		return err
 	}
 	data, err := json.Marshal(x)
 	if err != nil {
@@ -248,7 +254,7 @@ func finishLinux(ctx context.Context, dir, platform string, x *index, task *prog
 			return err
 		}
 	}
-	if err := gather(dir, x); err != nil {
+	if err := gather(dir, x, apartLinux); err != nil {
 		return err
 	}
 	if note := stubDriver(ctx, home, platform); note != "" {
@@ -260,9 +266,9 @@ func finishLinux(ctx context.Context, dir, platform string, x *index, task *prog
 
 // gather links the libraries and headers of wheels that have a directory of
 // their own, as cuDNN's, into the toolkit's: builds look in one place.
-func gather(dir string, x *index) error {
-	for rel := range x.Files {
-		m := apartFile.FindStringSubmatch(rel)
+func gather(dir string, x *index, apart *regexp.Regexp) error {
+	for _, rel := range x.paths() {
+		m := apart.FindStringSubmatch(rel)
 		if m == nil || strings.HasPrefix(rel, x.home()+"/") {
 			continue
 		}
@@ -271,27 +277,16 @@ func gather(dir string, x *index) error {
 			names = append(names, so[1])
 		}
 		for _, name := range names {
-			link := filepath.Join(dir, filepath.FromSlash(x.home()), m[1], name)
+			link := filepath.Join(dir, filepath.FromSlash(x.home()), filepath.FromSlash(m[1]), name)
 			if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
 				return err
 			}
-			target, err := filepath.Rel(filepath.Dir(link), filepath.Join(dir, filepath.FromSlash(rel)))
-			if err != nil {
-				return err
-			}
-			if err := linkNew(target, link); err != nil {
+			if err := alias(filepath.Join(dir, filepath.FromSlash(rel)), link); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-func linkNew(target, link string) error {
-	if _, err := os.Lstat(link); err == nil {
-		return nil
-	}
-	return os.Symlink(target, link)
 }
 
 var (
