@@ -112,9 +112,12 @@ func makeImportLibs(dir, cpu string, x *index, task *progress.Task) error {
 		if _, err := os.Lstat(filepath.Join(dir, filepath.FromSlash(lib))); err == nil {
 			lib = forMinGW(lib)
 		}
-		l, err := implib.Of(filepath.Join(dir, filepath.FromSlash(rel)))
+		dll := filepath.Join(dir, filepath.FromSlash(rel))
+		l, err := implib.Of(dll)
 		if err != nil {
-			note := fmt.Sprintf("the toolkit has no %s, which only programs that link %s need: %s", path.Base(lib), path.Base(rel), relativeTo(dir, err))
+			// The directory is temporary, and the note is kept.
+			why := strings.TrimPrefix(err.Error(), dll+": ")
+			note := fmt.Sprintf("the toolkit has no %s, which only programs that link %s need: %s", path.Base(lib), path.Base(rel), why)
 			task.Warn("%s", note)
 			x.Notes = append(x.Notes, note)
 			continue
@@ -166,11 +169,6 @@ func (x *index) make(dir, rel string, l implib.Library) error {
 	}
 	x.Made[rel] = info.Size()
 	return nil
-}
-
-// relativeTo takes the temporary directory out of an error that is kept.
-func relativeTo(dir string, err error) string {
-	return strings.ReplaceAll(err.Error(), dir+string(filepath.Separator), "")
 }
 
 // isOtherHome tells files of another major version of CUDA than the home's.

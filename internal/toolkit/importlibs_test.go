@@ -156,9 +156,9 @@ func TestImportLibraryThatCannotBe(t *testing.T) {
 	lock := lockOf(windows, w)
 	log := new(events)
 	want := []string{
-		"the toolkit has no cublas.lib, which only programs that link cublas64_13.dll need: nvidia/cu13/bin/x86_64/cublas64_13.dll: not a native file",
+		"the toolkit has no cublas.lib, which only programs that link cublas64_13.dll need: not a native file",
 		"the toolkit has no cufft.lib, which only programs that link cufft64_12.dll need: ",
-		"the toolkit has no empty.lib, which only programs that link empty64_1.dll need: nvidia/cu13/bin/x86_64/empty64_1.dll: the DLL exports no names",
+		"the toolkit has no empty.lib, which only programs that link empty64_1.dll need: the DLL exports no names",
 	}
 	for range 2 {
 		tk, _, err := f.Ensure(t.Context(), "cuda13", lock, windows, log.task())
