@@ -109,6 +109,9 @@ func makeImportLibs(dir, cpu string, x *index, task *progress.Task) error {
 			continue
 		}
 		lib = path.Join(x.home(), lib)
+		if _, ok := x.Made[lib]; ok {
+			continue // another version's DLL has the name
+		}
 		if _, err := os.Lstat(filepath.Join(dir, filepath.FromSlash(lib))); err == nil {
 			lib = forMinGW(lib)
 		}

@@ -44,6 +44,7 @@ func windowsWheels(tb testing.TB) []built {
 			dllFile(bin+"cublasLt64_13.dll", "cublasLtCreate"),
 			dllFile(bin+"nvrtc64_130_0.dll", "nvrtcVersion"),
 			dllFile(bin+"nvrtc64_130_0.alt.dll", "nvrtcVersion"),
+			dllFile(bin+"nvrtc64_140_0.dll", "nvrtcVersion"),
 			dllFile(bin+"nvrtc-builtins64_130.dll", "getBuiltinsVersion"),
 			dllFile(bin+"nvJitLink_130_0.dll", "nvJitLinkVersion"),
 			dllFile(bin+"nvvm64_40_0.dll", "nvvmVersion"),
