@@ -121,6 +121,15 @@ var leakChecks = []check{
 	{name: "a relative directory", make: func(t tree) {
 		t.pe("app.exe", dll{exe: true, delays: []string{"cudnn64_9.dll"}, text: `..\nvidia\cudnn\bin`})
 	}, promise: windows},
+	{name: "what is appended to the program's directory", make: func(t tree) {
+		t.pe("a.exe", dll{exe: true, delays: []string{"cudnn64_9.dll"}, text: `\..\nvidia\cudnn\bin`})
+		t.pe("b.exe", dll{exe: true, delays: []string{"cudnn64_9.dll"}, text: "/../nvidia/cublas/bin"})
+		t.pe("c.exe", dll{exe: true, delays: []string{"cudnn64_9.dll"}, text: "/./cuda/bin/x64"})
+		t.pe("d.exe", dll{exe: true, delays: []string{"cudnn64_9.dll"}, text: `\nvidia\cu13\bin\x86_64`})
+	}, promise: windows},
+	{name: "a hook's directory on a server", make: func(t tree) {
+		t.pe("app.exe", dll{exe: true, delays: []string{"cudnn64_9.dll"}, text: `\\build\nvidia\cudnn\bin`})
+	}, promise: windows, want: []string{`error app.exe: has a directory of the build machine`}},
 }
 
 const eula = "NVIDIA Software Development Kits\n2.6. Attachment A\nlibcudart.so, libcublas.so, libcublasLt.so, cudart.dll, nvrtc.dll, nvrtc-builtins.dll\ncuda_fp16.h\n"
