@@ -140,6 +140,19 @@ var licenseChecks = []check{
 		t.license()
 	}},
 	{name: "none", make: func(t tree) { t.exe("bin/app") }, want: []string{"error : holds no licence of the project"}},
+	{name: "one that cannot be read", make: func(t tree) { t.write("LICENSE", "MIT\n") }, options: func(t tree, o *verify.Options) {
+		packed("")(t, o)
+		data, err := os.ReadFile(o.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The digest in the archive's list of files is another then.
+		i := bytes.LastIndex(data, []byte("PK\x01\x02"))
+		data[i+16] ^= 1
+		if err := os.WriteFile(o.Path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}},
 	{name: "an empty one", make: func(t tree) {
 		t.exe("bin/app")
 		t.write("COPYING", "\n")
@@ -237,6 +250,11 @@ var contentChecks = []check{
 			{Source: "other", To: "other", Targets: []string{"else*"}},
 		}
 	}},
+	{name: "nothing", make: func(t tree) {
+		if err := os.MkdirAll(t.path("bin"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}, want: []string{"error : holds no file at all"}},
 	{name: "not there", make: func(t tree) {
 		t.write("include/b.h", "x\n")
 		t.write("empty", "")
