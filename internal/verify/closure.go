@@ -142,8 +142,13 @@ func (s *subject) missingOf(which func(missing) bool, verb string) []Finding {
 			f.Hint = "nothing to do, if one of them does: " + s.wheel.required()
 		}
 		f.Message = fmt.Sprintf(f.joint, f.item)
-		if m.How == "dlopen" {
+		switch {
+		case m.How == "dlopen":
 			f.Severity = dlopenSeverity(m.Hint)
+		case m.How == "delay" && m.by != nil && m.by.vendor != nil && m.by.vendor.Group == "msvc":
+			// What Microsoft's own libraries load at a first call few programs call.
+			f.Severity = warning
+			f.Hint = "nothing to do, unless the program uses the Concurrency Runtime; it is " + f.Hint
 		}
 		out = append(out, f)
 	}

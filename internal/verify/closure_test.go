@@ -201,6 +201,10 @@ var delayChecks = []check{
 		t.pe("bin/app.exe", dll{exe: true, delays: []string{"cublas64_13.dll"}})
 		t.pe("nvidia/cublas/bin/cublas64_13.dll", dll{})
 	}},
+	{name: "by a compiler's run-time library", make: func(t tree) {
+		t.pe("bin/app.exe", dll{exe: true, needs: []string{"msvcp140.dll"}})
+		t.pe("bin/msvcp140.dll", dll{delays: []string{"concrt140.dll"}})
+	}, promise: windows, want: []string{"warning bin/msvcp140.dll: loads at the first call of it concrt140.dll"}},
 	{name: "as a linker makes it", make: func(t tree) { t.theirs("a.dll", "pe/delay-signed.dll") }, want: []string{
 		"error a.dll: loads at the first call of it later.dll",
 	}},
