@@ -145,6 +145,10 @@ func (s *subject) missingOf(which func(missing) bool, verb string) []Finding {
 		switch {
 		case m.How == "dlopen":
 			f.Severity = dlopenSeverity(m.Hint)
+		case m.How == "delay" && strings.HasSuffix(strings.ToLower(m.Name), ".exe"):
+			// As node-gyp links add-ons: their hook takes the process itself.
+			f.Severity = note
+			f.Hint = "nothing to do, if it is the program that loads this library"
 		case m.How == "delay" && m.by != nil && m.by.vendor != nil && m.by.vendor.Group == "msvc":
 			// What Microsoft's own libraries load at a first call few programs call.
 			f.Severity = warning

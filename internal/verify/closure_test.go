@@ -201,6 +201,9 @@ var delayChecks = []check{
 		t.pe("bin/app.exe", dll{exe: true, delays: []string{"cublas64_13.dll"}})
 		t.pe("nvidia/cublas/bin/cublas64_13.dll", dll{})
 	}},
+	{name: "the program that loads a plug-in", make: func(t tree) {
+		t.pe("lib/addon.node", dll{delays: []string{"node.exe"}})
+	}, promise: windows, want: []string{"note lib/addon.node: loads at the first call of it node.exe"}},
 	{name: "by a compiler's run-time library", make: func(t tree) {
 		t.pe("bin/app.exe", dll{exe: true, needs: []string{"msvcp140.dll"}})
 		t.pe("bin/msvcp140.dll", dll{delays: []string{"concrt140.dll"}})
