@@ -93,6 +93,10 @@ var closureChecks = []check{
 		"warning p/core.so: needs @rpath/libSystem.dylib, which the wheel does not have; one of those that it requires must bring it to where its run path leads",
 		"warning p/core.so: needs @rpath/plain.dylib",
 	}},
+	{name: "a wheel that requires a vendor's alone", make: func(t tree) {
+		t.lib("p/libp.so", t.elsewhere("libone.so.1"), rpath("$ORIGIN/lib"))
+		t.wheel("manylinux_2_35_x86_64", "nvidia-cublas==13.*")
+	}, want: []string{"error p/libp.so: needs libone.so.1, which the package, the base system"}},
 	{name: "a wheel that requires another with an extra", make: func(t tree) {
 		t.theirs("p/core.so", "macho/everything.dylib")
 		t.wheel("macosx_14_0_arm64", `q==1; platform_system == "Darwin" and extra == 'q'`)

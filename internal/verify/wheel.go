@@ -139,11 +139,15 @@ func (w *wheel) applies(marker string) bool {
 	return false
 }
 
-// required are the requirements, as METADATA states them, without markers.
+// required are the requirements whose files no table tells, as METADATA states
+// them, without markers.
 func (w *wheel) required() string {
 	var out []string
-	for _, value := range w.requires {
-		out = append(out, text(value))
+	for dist, value := range w.requires {
+		known := slices.ContainsFunc(vendorData.Libraries, func(f vendorFile) bool { return slices.Contains(f.Dists, dist) })
+		if !known {
+			out = append(out, text(value))
+		}
 	}
 	slices.Sort(out)
 	if len(out) > 4 {
