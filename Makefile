@@ -39,7 +39,7 @@ sample: ## The sample program's own tests
 e2e: ## The real release of the sample, looked at with other people's tools
 	$(GO) run $(GOTESTSUM) --format testname -- -count 1 -timeout 60m ./test/e2e/...
 
-test-corpus: ## What relmat reads out of 6 GB of wheels, compared with what other tools say
+test-corpus: ## What relmat reads out of 6 GB of wheels, compared with what other tools say; packages around MLX's for all platforms
 	scripts/corpus-tools.sh
 	mkdir -p .relmat
 	RELMAT_CORPUS_REPORT=$(CURDIR)/.relmat/corpus.txt $(GO) run $(GOTESTSUM) --format testname -- -count 1 -timeout 60m ./test/corpus/...

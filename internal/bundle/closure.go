@@ -107,7 +107,8 @@ func (b *builder) unmet() ([]need, error) {
 			}
 		case it.Role == "" && it.kind() == objfile.Executable:
 			roots = append(roots, it)
-		case it.Role == "" && (it.kind() == objfile.Library || it.kind() == objfile.Bundle):
+		case (it.Role == "" || it.Role == "library" && b.o.Row.Platform.OS == "macos") && (it.kind() == objfile.Library || it.kind() == objfile.Bundle):
+			// Of macOS also those that wait for what loads them, see leftToLoader.
 			libraries = append(libraries, it)
 		}
 	}

@@ -37,6 +37,10 @@ func (b *builder) incomplete(needs []need) error {
 // lack is one line of the error; empty for what is not really needed.
 func (b *builder) lack(n need) (string, error) {
 	if it := b.inPackage(n.name); it != nil {
+		if b.leftToLoader(n) {
+			b.notes = append(b.notes, fmt.Sprintf("%s needs %s and has no run path to %s: a program that loads it needs one", n.by.name(), n.name, it.Path))
+			return "", nil
+		}
 		return b.notFound(n, it), nil
 	}
 	if n.how == "by-name" {
@@ -76,6 +80,13 @@ func (b *builder) lack(n need) (string, error) {
 		line += "; " + n.hint
 	}
 	return line, nil
+}
+
+// leftToLoader tells whether what loads a library decides where its needs are
+// found: dyld also follows the LC_RPATHs of those that led to it (dyld(1),
+// "@rpath/"), and a package around a library has nothing that does.
+func (b *builder) leftToLoader(n need) bool {
+	return b.o.Row.Platform.OS == "macos" && n.root.Role == "library" && strings.HasPrefix(n.name, "@rpath/")
 }
 
 // notFound explains why a library of the package is not found.

@@ -134,6 +134,42 @@ func TestClosureOfMacOS(t *testing.T) {
 	}
 }
 
+// TestClosureOfLibraryForMacOS packs what a library leaves it to its loader to
+// find, as libmlx.dylib does, and says so.
+func TestClosureOfLibraryForMacOS(t *testing.T) {
+	dir := t.TempDir()
+	image{install: "@rpath/liba.dylib", needs: []string{"@rpath/libb.dylib"}}.macho(t, filepath.Join(dir, "liba.dylib"))
+	image{install: "@rpath/libb.dylib"}.macho(t, filepath.Join(dir, "libb.dylib"))
+	main := image{install: "@rpath/libmain.dylib", needs: []string{"@rpath/liba.dylib"}}.macho(t, filepath.Join(t.TempDir(), "libmain.dylib"))
+	row, p := parse(t, "aarch64-apple-darwin}", "    layout: {style: flat}\n")
+	b, err := newBuilder(Options{Row: row, Name: "pkg", Package: p, Programs: map[string]string{"prog": main}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.sources = []source{shelf{dir}}
+	if err := b.programs(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.closure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if b.places["liba.dylib"] == nil || b.places["libb.dylib"] == nil || len(b.notes) == 0 || b.notes[0] != "prog needs @rpath/liba.dylib and has no run path to liba.dylib: a program that loads it needs one" {
+		t.Errorf("the package has %v, the notes are %q", b.places, b.notes)
+	}
+
+	remove(t, filepath.Join(dir, "liba.dylib"))
+	if b, err = newBuilder(Options{Row: row, Name: "pkg", Package: p, Programs: map[string]string{"prog": main}}); err != nil {
+		t.Fatal(err)
+	}
+	b.sources = []source{shelf{dir}}
+	if err := b.programs(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.closure(t.Context()); err == nil || !strings.Contains(err.Error(), "@rpath/liba.dylib is needed by prog, and the shelf has it not") {
+		t.Errorf("without the library: %v", err)
+	}
+}
+
 // TestClosureOfOtherHosts takes nothing of this machine for a program of
 // another.
 func TestClosureOfOtherHosts(t *testing.T) {

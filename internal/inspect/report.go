@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"path"
 	"strings"
 
 	"github.com/relmat/relmat/internal/cuda"
@@ -233,12 +234,25 @@ func treeReport(r *Root, t *loader.Tree) []NodeReport {
 		nr := NodeReport{Path: r.Rel(n.Path), Needs: []EdgeReport{}}
 		for _, e := range n.Edges {
 			nr.Needs = append(nr.Needs, EdgeReport{
-				Name: e.Name, How: e.How, Class: e.Class, Path: r.Rel(e.Path), Via: e.Via, Searched: e.Searched, Hint: e.Hint, Cwd: e.Cwd,
+				Name: e.Name, How: e.How, Class: e.Class, Path: r.Rel(e.Path), Via: e.Via, Searched: r.searched(e), Hint: e.Hint, Cwd: e.Cwd,
 			})
 		}
 		out = append(out, nr)
 	}
 	return out
+}
+
+// searched are the directories in which a loader looked: on the disk as it spells
+// them, in an archive as the archive's files are named, or the system's.
+func (r *Root) searched(e loader.Edge) []string {
+	if r.onDisk() {
+		return e.Searched
+	}
+	var dirs []string
+	for _, d := range e.Searched {
+		dirs = append(dirs, r.Rel(path.Clean(d)))
+	}
+	return dirs
 }
 
 func names(needs []objfile.Need) []string {

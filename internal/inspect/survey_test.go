@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -98,6 +99,50 @@ func TestForms(t *testing.T) {
 			if strings.HasPrefix(e.Name(), "relmat-") {
 				t.Errorf("%s left %s", name, e.Name())
 			}
+		}
+	}
+}
+
+// TestSystemDirectories wants an archive's own lib not to be taken for the
+// system's: ld.so, which is asked, too, finds nothing there once it is unpacked.
+// Nor do links lead from the archive into it by way of the system.
+func TestSystemDirectories(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, filepath.FromSlash(name)) }
+	compile(t, in("lib/libninth.so.9"), "int ninth(void) { return 9; }", "-shared", "-fPIC", "-Wl,-soname,libninth.so.9")
+	compile(t, in("usr/lib/libtenth.so.1"), "int tenth(void) { return 10; }", "-shared", "-fPIC", "-Wl,-soname,libtenth.so.1")
+	compile(t, in("bin/app"), "int ninth(void), tenth(void); int main(void) { return ninth() + tenth(); } void _start(void) { main(); for (;;); }",
+		"-pie", "-fPIE", "-Wl,-rpath,$ORIGIN/../away", "-Wl,--enable-new-dtags", in("lib/libninth.so.9"), in("usr/lib/libtenth.so.1"))
+	if err := os.Mkdir(in("away"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/usr/lib/libtenth.so.1", in("away/libtenth.so.1")); err != nil {
+		t.Fatal(err)
+	}
+	said, err := exec.Command("ldd", in("bin/app")).CombinedOutput()
+	if err != nil || strings.Count(string(said), "=> not found") != 2 {
+		t.Fatalf("ldd says: %v\n%s", err, said)
+	}
+	for _, path := range []string{dir, pack(t, dir, "a.zip", zip.Deflate), pack(t, dir, "a.tar.gz", 0)} {
+		s := look(t, inspect.Options{}, path)
+		missing := 0
+		for _, f := range s.Report().Files {
+			if f.Path != "bin/app" {
+				continue
+			}
+			for _, e := range f.Tree[0].Needs {
+				if e.Class != loader.Missing {
+					t.Errorf("%s: %s is %s at %s", filepath.Base(path), e.Name, e.Class, e.Path)
+					continue
+				}
+				missing++
+				if path != dir && (e.Searched[0] != "away" || !slices.Contains(e.Searched, "/lib")) {
+					t.Errorf("%s: for %s it looked in %q, want away first, and the system's", filepath.Base(path), e.Name, e.Searched)
+				}
+			}
+		}
+		if missing != 2 {
+			t.Errorf("%s: %d libraries are missing, ldd says 2", filepath.Base(path), missing)
 		}
 	}
 }

@@ -101,6 +101,10 @@ func loads(o *objfile.Object) bool {
 	return false
 }
 
+// mount is where the loader's view has an archive. Its own directories must not
+// be taken for the system's: a package has a directory lib, too.
+const mount = "/package"
+
 // view is the files that a loader sees in a root: on the disk the whole
 // machine, in an archive the archive.
 func (s *surveyor) view(r *Root) (loader.View, error) {
@@ -117,24 +121,24 @@ func (s *surveyor) view(r *Root) (loader.View, error) {
 		r.base, err = view.Path(base)
 		return view, err
 	}
-	r.base = "/"
+	r.base = mount
 	entries := map[string]loader.Entry{}
 	for _, f := range r.Files {
 		var e loader.Entry
 		for _, sl := range f.Slices {
 			e.Objects = append(e.Objects, sl.Object)
 		}
-		entries[f.Path] = e
+		entries[r.at(f)] = e
 	}
 	for _, o := range r.Others {
-		entries[o.Path] = loader.Entry{}
+		entries[path.Join(mount, o.Path)] = loader.Entry{}
 	}
 	for _, l := range r.Links {
 		target := l.Target
 		if l.Hard {
-			target = "/" + strings.TrimLeft(target, "/")
+			target = path.Join(mount, target)
 		}
-		entries[l.Path] = loader.Entry{Link: target}
+		entries[path.Join(mount, l.Path)] = loader.Entry{Link: target}
 	}
 	return loader.Files(entries), nil
 }
@@ -156,6 +160,9 @@ func (r *Root) Name(f *File) string {
 // Rel is a path of a tree as the root's files are named: relative where it lies
 // in the root, else as it is.
 func (r *Root) Rel(p string) string {
+	if p == r.base && p != "" {
+		return "."
+	}
 	if rel, ok := strings.CutPrefix(p, strings.TrimSuffix(r.base, "/")+"/"); ok && r.base != "" {
 		return rel
 	}

@@ -125,6 +125,26 @@ func TestReleaseWithInput(t *testing.T) {
 	if k := third.Targets[0].Keys; k["p/archive"] != keys["p/archive"] || k["p/smoke"] == keys["p/smoke"] {
 		t.Errorf("the keys went from %q to %q, want only smoke's to change", keys, k)
 	}
+
+	// So is the promise of another CPU level: it is not proven yet.
+	level := "cpu: {level: x86-64}"
+	if matrix.Host().Arch == "aarch64" {
+		level = "cpu: {level: armv8-a}"
+	}
+	if text, err = os.ReadFile(filepath.Join(dir, "targets.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "targets.yaml"), strings.Replace(string(text), "-unknown-linux-gnu}", "-unknown-linux-gnu, "+level+"}", 1))
+	fourth, err := release(t.Context(), t, dir, &recorder{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k, before := fourth.Targets[0].Keys, third.Targets[0].Keys; k["p/archive"] != before["p/archive"] || k["p/smoke"] == before["p/smoke"] {
+		t.Errorf("with a CPU level the keys went from %q to %q, want smoke's to change and the archive's not", before, k)
+	}
+	if third.Targets[0].Smoke[0].CPU != nil || fourth.Targets[0].Smoke[0].CPU == nil {
+		t.Errorf("the level was judged before it was promised (%v), or not after", third.Targets[0].Smoke[0].CPU)
+	}
 }
 
 // interrupter ends a context when a stage begins.

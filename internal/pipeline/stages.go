@@ -327,7 +327,7 @@ const smokeName = "smoke.json"
 func (s *Session) smoke(ctx context.Context, row matrix.Row, a manifest.Asset, keep bool) (manifest.SmokeResult, string, error) {
 	var res manifest.SmokeResult
 	device := smoke.DetectDevice(ctx)
-	key := keyOf("smoke", smoke.Version, a.SHA256, s.File.Smoke, s.tag, device, s.besides(row, a.Package))
+	key := keyOf("smoke", smoke.Version, a.SHA256, s.File.Smoke, s.tag, row.CPU.Level, device, s.besides(row, a.Package))
 	err := s.stage(ctx, row.Name, "smoke", a.Name, func(task *progress.Task) (string, bool, error) {
 		whole := func(dir string) error {
 			data, err := os.ReadFile(filepath.Join(dir, smokeName))

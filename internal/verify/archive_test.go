@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"math/rand"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -71,6 +72,24 @@ var modeChecks = []check{
 		}
 		zipOf(t.T, o.Path, 3, members...)
 	}},
+	{name: "no files", make: func(t tree) { t.write("a", "x\n") }, options: func(t tree, o *verify.Options) {
+		o.Path = filepath.Join(t.TempDir(), "p.tar")
+		out, err := exec.Command("python3", "-c", `import sys, tarfile
+t = tarfile.open(sys.argv[1], "w")
+for name, kind in ("null", tarfile.CHRTYPE), ("pipe", tarfile.FIFOTYPE), ("sda", tarfile.BLKTYPE):
+    i = tarfile.TarInfo(name)
+    i.type = kind
+    t.addfile(i)
+t.close()`, o.Path).CombinedOutput()
+		if err != nil {
+			t.Fatalf("python3: %v\n%s", err, out)
+		}
+	}, want: []string{"error null: is a device", "error pipe: is a named pipe", "error sda: is a device"}},
+	{name: "a pipe in a directory", make: func(t tree) {
+		if out, err := exec.Command("mkfifo", t.path("pipe")).CombinedOutput(); err != nil {
+			t.Fatalf("mkfifo: %v\n%s", err, out)
+		}
+	}, want: []string{"error pipe: is a named pipe"}},
 	{name: "for everybody to write", make: func(t tree) { t.write("a", "x\n") }, options: func(t tree, o *verify.Options) {
 		o.Path = filepath.Join(t.TempDir(), "p.tar.gz")
 		tarOf(t.T, o.Path, member{name: "a", content: "x\n", mode: 0o664}, member{name: "b", content: "x\n", mode: 0o755 | fs.ModeSetuid})

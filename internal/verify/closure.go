@@ -115,11 +115,15 @@ func (s *subject) missingOf(which func(missing) bool, verb string) []Finding {
 		case n > 1:
 			too = fmt.Sprintf("; %d other files ask for it too", n)
 		}
-		f.joint = strings.ReplaceAll(verb+" \x00, which the package, the base system and the driver do not have"+too, "%", "%%")
+		at := s.fileNamed(fileName(m.Name))
+		where := "which the package, the base system and NVIDIA's driver do not have"
+		if at != nil {
+			where = "which is in the package, and not where it is looked for"
+		}
+		f.joint = strings.ReplaceAll(verb+" \x00, "+where+too, "%", "%%")
 		f.joint = strings.Replace(f.joint, "\x00", "%s", 1)
-		f.Message = fmt.Sprintf(f.joint, f.item)
 		f.Evidence = evidence(f.Evidence)
-		f.Hint = s.missingHint(m)
+		f.Hint = s.missingHint(m, at)
 		switch {
 		case m.Wheel != "" && !m.astray:
 			brought = append(brought, m)
@@ -127,13 +131,28 @@ func (s *subject) missingOf(which func(missing) bool, verb string) []Finding {
 		case m.Wheel != "":
 			f.Severity = warning
 			f.joint = verb + " %s, which required wheels bring, but its run path does not lead to where they are installed"
-			f.Message = fmt.Sprintf(f.joint, f.item)
 			f.Hint = "lead the run path there ($ORIGIN/../../nvidia/cu13/lib and the like), or load it before from Python"
-			out = append(out, f)
-			continue
+		case at != nil && s.leftToLoader(m):
+			f.Severity = warning
+			f.joint = verb + " %s, which is in the package, and has no run path that leads to it: only what loads it may have one"
+			f.Hint = "link it with an LC_RPATH to its directory, as -Wl,-rpath,@loader_path"
+		case at == nil && s.mayBeBrought(m):
+			f.Severity = warning
+			f.joint = verb + " %s, which the wheel does not have; one of those that it requires must bring it to where its run path leads"
+			f.Hint = "nothing to do, if one of them does: " + s.wheel.required()
 		}
-		if m.How == "dlopen" {
+		f.Message = fmt.Sprintf(f.joint, f.item)
+		switch {
+		case m.How == "dlopen":
 			f.Severity = dlopenSeverity(m.Hint)
+		case m.How == "delay" && strings.HasSuffix(strings.ToLower(m.Name), ".exe"):
+			// As node-gyp links add-ons: their hook takes the process itself.
+			f.Severity = note
+			f.Hint = "nothing to do, if it is the program that loads this library"
+		case m.How == "delay" && m.by != nil && m.by.vendor != nil && m.by.vendor.Group == "msvc":
+			// What Microsoft's own libraries load at a first call few programs call.
+			f.Severity = warning
+			f.Hint = "nothing to do, unless the program uses the Concurrency Runtime; it is " + f.Hint
 		}
 		out = append(out, f)
 	}
@@ -200,14 +219,12 @@ func packagePath(p string) string {
 	return p
 }
 
-// missingHint says how to mend it: where the library lies after all, or what
-// would bring it.
-func (s *subject) missingHint(m missing) string {
+// missingHint says how to mend it: where the library lies after all, if at is
+// not nil, or what would bring it.
+func (s *subject) missingHint(m missing, at *entry) string {
 	base := fileName(m.Name)
-	for _, e := range s.entries {
-		if !e.Mode.IsDir() && strings.EqualFold(e.base(), base) {
-			return fmt.Sprintf("%s is in the package, but %s does not look there%s; %s", text(e.Path), systemLoader(m.by), inherited(m), s.runPathHint(m))
-		}
+	if at != nil {
+		return fmt.Sprintf("%s is in the package, but %s does not look there%s; %s", text(at.Path), systemLoader(m.by), inherited(m), s.runPathHint(m))
 	}
 	if m.Hint != "" && m.How != "dlopen" {
 		return m.Hint
@@ -222,6 +239,22 @@ func (s *subject) missingHint(m missing) string {
 		return "bundle it with the wheel, or make sure that a wheel which is required has loaded it before"
 	}
 	return "bundle it, or name it in the target's system-libraries if users have it"
+}
+
+// leftToLoader tells whether a library leaves it to what loads it where its own
+// needs are found, and the package has nothing that does: dyld also follows the
+// LC_RPATHs of those (dyld(1), "@rpath/").
+func (s *subject) leftToLoader(m missing) bool {
+	return m.From == "" && systemLoader(m.by) == "dyld" && strings.HasPrefix(m.Name, "@rpath/") && len(s.programs()) == 0
+}
+
+// mayBeBrought tells whether a library that no table knows may be in a wheel
+// that this one requires: its run path leads there.
+func (s *subject) mayBeBrought(m missing) bool {
+	if s.wheel == nil || s.wheel.required() == "" || vendorNamed(fileName(m.Name)) != nil || systemLoader(m.by) == "Windows" {
+		return false
+	}
+	return slices.ContainsFunc(m.Searched, func(d string) bool { return strings.HasPrefix(path.Clean(d), mount+"/") })
 }
 
 // inherited explains the trap of run paths.

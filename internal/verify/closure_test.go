@@ -12,12 +12,12 @@ var closureChecks = []check{
 	}},
 	{name: "missing", make: func(t tree) {
 		t.exe("bin/app", t.elsewhere("libone.so.1"), runpath("$ORIGIN/../lib"))
-	}, want: []string{"error bin/app: needs libone.so.1, which the package, the base system and the driver do not have"}},
+	}, want: []string{"error bin/app: needs libone.so.1, which the package, the base system and NVIDIA's driver do not have"}},
 	{name: "missing for two", make: func(t tree) {
 		one := t.elsewhere("libone.so.1")
 		t.exe("bin/app", one)
 		t.exe("bin/other", one)
-	}, want: []string{"error bin/app: needs libone.so.1, which the package, the base system and the driver do not have; bin/other asks for it too"}},
+	}, want: []string{"error bin/app: needs libone.so.1, which the package, the base system and NVIDIA's driver do not have; bin/other asks for it too"}},
 	// ld.so's own directories are not those of the package.
 	{name: "lib without a run path", make: func(t tree) {
 		t.lib("lib/libone.so.1", soname("libone.so.1"))
@@ -77,6 +77,49 @@ var closureChecks = []check{
 		t.lib("p/lib/libp.so", t.elsewhere("libcublas.so.13"))
 		t.wheel("manylinux_2_35_x86_64")
 	}, want: []string{"error p/lib/libp.so: needs libcublas.so.13 (nvidia-cublas)"}},
+	{name: "a wheel that requires another for its platform alone", make: func(t tree) {
+		t.lib("p/lib/libp.so", t.elsewhere("libcublas.so.13"), rpath("$ORIGIN/../../nvidia/cu13/lib"))
+		t.wheel("manylinux_2_35_x86_64", `nvidia-cublas==13.*; (sys_platform == "win32") or platform_system == 'Darwin' and python_version >= "3.9"`)
+	}, want: []string{"error p/lib/libp.so: needs libcublas.so.13 (nvidia-cublas), which the package, the base system and NVIDIA's driver do not have"}},
+	{name: "a wheel that requires another for its platform, too", make: func(t tree) {
+		t.lib("p/lib/libp.so", t.elsewhere("libcublas.so.13"), rpath("$ORIGIN/../../nvidia/cu13/lib"))
+		t.wheel("manylinux_2_35_x86_64", `nvidia-cublas==13.*; sys_platform != "win32" and os_name == "posix" and python_version >= "3.9"`)
+	}, want: []string{"note p/lib/libp.so: needs a library that the wheels bring which this one requires"}},
+	{name: "a wheel whose own kind requires another", make: func(t tree) {
+		t.theirs("p/core.so", "macho/everything.dylib")
+		t.wheel("macosx_14_0_arm64", `q==1; platform_system == "Darwin"`)
+	}, want: []string{
+		"warning p/core.so: needs @rpath/again.dylib",
+		"warning p/core.so: needs @rpath/libSystem.dylib, which the wheel does not have; one of those that it requires must bring it to where its run path leads",
+		"warning p/core.so: needs @rpath/plain.dylib",
+	}},
+	{name: "a wheel that requires a vendor's alone", make: func(t tree) {
+		t.lib("p/libp.so", t.elsewhere("libone.so.1"), rpath("$ORIGIN/lib"))
+		t.wheel("manylinux_2_35_x86_64", "nvidia-cublas==13.*")
+	}, want: []string{"error p/libp.so: needs libone.so.1, which the package, the base system"}},
+	{name: "a wheel that requires another with an extra", make: func(t tree) {
+		t.theirs("p/core.so", "macho/everything.dylib")
+		t.wheel("macosx_14_0_arm64", `q==1; platform_system == "Darwin" and extra == 'q'`)
+	}, want: []string{
+		"error p/core.so: needs @rpath/again.dylib",
+		"error p/core.so: needs @rpath/libSystem.dylib, which the package, the base system and NVIDIA's driver do not have",
+		"error p/core.so: needs @rpath/plain.dylib",
+	}},
+	{name: "a library that leaves it to what loads it", make: func(t tree) {
+		t.theirs("lib/catalyst.dylib", "macho/catalyst.dylib")
+		t.theirs("lib/libSystem.dylib", "macho/everything.dylib")
+		t.theirs("lib/plain.dylib", "macho/bundle.so")
+		t.theirs("lib/again.dylib", "macho/bundle.so")
+	}, want: []string{"warning lib/catalyst.dylib: needs @rpath/libSystem.dylib, which is in the package, and has no run path that leads to it"}},
+	{name: "a program that does not", make: func(t tree) {
+		t.theirs("lib/program", "macho/program")
+		t.theirs("lib/libSystem.dylib", "macho/everything.dylib")
+		t.theirs("lib/plain.dylib", "macho/bundle.so")
+		t.theirs("lib/again.dylib", "macho/bundle.so")
+	}, want: []string{
+		"error lib/program: needs @rpath/libSystem.dylib, which is in the package, and not where it is looked for",
+		"error lib/program: needs @rpath/plain.dylib, which is in the package, and not where it is looked for",
+	}},
 	{name: "a wheel's own directory of DLLs", make: func(t tree) {
 		t.pe("p/p.pyd", dll{needs: []string{"one-0123456789abcdef0123456789abcdef.dll", "python313.dll", "VCRUNTIME140.dll", "msvcp140.dll"}})
 		t.pe("p.libs/one-0123456789abcdef0123456789abcdef.dll", dll{})
@@ -162,6 +205,13 @@ var delayChecks = []check{
 		t.pe("bin/app.exe", dll{exe: true, delays: []string{"cublas64_13.dll"}})
 		t.pe("nvidia/cublas/bin/cublas64_13.dll", dll{})
 	}},
+	{name: "the program that loads a plug-in", make: func(t tree) {
+		t.pe("lib/addon.node", dll{delays: []string{"node.exe"}})
+	}, promise: windows, want: []string{"note lib/addon.node: loads at the first call of it node.exe"}},
+	{name: "by a compiler's run-time library", make: func(t tree) {
+		t.pe("bin/app.exe", dll{exe: true, needs: []string{"msvcp140.dll"}})
+		t.pe("bin/msvcp140.dll", dll{delays: []string{"concrt140.dll"}})
+	}, promise: windows, want: []string{"warning bin/msvcp140.dll: loads at the first call of it concrt140.dll"}},
 	{name: "as a linker makes it", make: func(t tree) { t.theirs("a.dll", "pe/delay-signed.dll") }, want: []string{
 		"error a.dll: loads at the first call of it later.dll",
 	}},

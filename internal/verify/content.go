@@ -41,10 +41,18 @@ func mustContent(data []byte) []contentRule {
 	return t.Trees
 }
 
+// empty tells whether the package has no file and no link.
+func (s *subject) empty() bool {
+	return !slices.ContainsFunc(s.entries, func(e *entry) bool { return !e.Mode.IsDir() })
+}
+
 // requiredContent holds the package against what the matrix says that it
 // holds, and trees of headers against what they are known to need.
 func requiredContent(s *subject) []Finding {
 	var out []Finding
+	if s.empty() {
+		out = append(out, Finding{Message: "holds no file at all", Hint: "look whether it is the right one, and what should have filled it"})
+	}
 	if t := s.o.Target; t != nil {
 		for _, f := range t.Package.Files {
 			if matrix.Matches(f.Targets, t.Row.Name) {

@@ -121,6 +121,15 @@ var leakChecks = []check{
 	{name: "a relative directory", make: func(t tree) {
 		t.pe("app.exe", dll{exe: true, delays: []string{"cudnn64_9.dll"}, text: `..\nvidia\cudnn\bin`})
 	}, promise: windows},
+	{name: "what is appended to the program's directory", make: func(t tree) {
+		t.pe("a.exe", dll{exe: true, delays: []string{"cudnn64_9.dll"}, text: `\..\nvidia\cudnn\bin`})
+		t.pe("b.exe", dll{exe: true, delays: []string{"cudnn64_9.dll"}, text: "/../nvidia/cublas/bin"})
+		t.pe("c.exe", dll{exe: true, delays: []string{"cudnn64_9.dll"}, text: "/./cuda/bin/x64"})
+		t.pe("d.exe", dll{exe: true, delays: []string{"cudnn64_9.dll"}, text: `\nvidia\cu13\bin\x86_64`})
+	}, promise: windows},
+	{name: "a hook's directory on a server", make: func(t tree) {
+		t.pe("app.exe", dll{exe: true, delays: []string{"cudnn64_9.dll"}, text: `\\build\nvidia\cudnn\bin`})
+	}, promise: windows, want: []string{`error app.exe: has a directory of the build machine`}},
 }
 
 const eula = "NVIDIA Software Development Kits\n2.6. Attachment A\nlibcudart.so, libcublas.so, libcublasLt.so, cudart.dll, nvrtc.dll, nvrtc-builtins.dll\ncuda_fp16.h\n"
@@ -131,6 +140,19 @@ var licenseChecks = []check{
 		t.license()
 	}},
 	{name: "none", make: func(t tree) { t.exe("bin/app") }, want: []string{"error : holds no licence of the project"}},
+	{name: "one that cannot be read", make: func(t tree) { t.write("LICENSE", "MIT\n") }, options: func(t tree, o *verify.Options) {
+		packed("")(t, o)
+		data, err := os.ReadFile(o.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The digest in the archive's list of files is another then.
+		i := bytes.LastIndex(data, []byte("PK\x01\x02"))
+		data[i+16] ^= 1
+		if err := os.WriteFile(o.Path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}},
 	{name: "an empty one", make: func(t tree) {
 		t.exe("bin/app")
 		t.write("COPYING", "\n")
@@ -228,6 +250,11 @@ var contentChecks = []check{
 			{Source: "other", To: "other", Targets: []string{"else*"}},
 		}
 	}},
+	{name: "nothing", make: func(t tree) {
+		if err := os.MkdirAll(t.path("bin"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}, want: []string{"error : holds no file at all"}},
 	{name: "not there", make: func(t tree) {
 		t.write("include/b.h", "x\n")
 		t.write("empty", "")

@@ -87,9 +87,13 @@ func driverNeeded(s *subject) []Finding {
 		if e := s.byPath[by]; e != nil && len(e.slices) > 0 && e.slices[0].Format == objfile.PE {
 			hint = "link it with /DELAYLOAD, or load it with LoadLibrary when it is wanted"
 		}
+		without := "nothing that loads it starts"
+		if e := s.byPath[by]; e != nil && len(e.slices) > 0 && e.slices[0].Kind == objfile.Executable {
+			without = "not even --version works"
+		}
 		out = append(out, Finding{
 			File:    by,
-			Message: fmt.Sprintf("needs %s to be loaded: without the GPU's driver not even --version works", strings.Join(needs[by], ", ")),
+			Message: fmt.Sprintf("needs %s to be loaded: without the GPU's driver %s", strings.Join(needs[by], ", "), without),
 			Hint:    hint + "; if no one is to start it without a GPU, allow it with that reason",
 		})
 	}

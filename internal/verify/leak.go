@@ -23,6 +23,9 @@ type leakTable struct {
 	System []string `json:"system"`
 	// Hooks are expressions for directories in which a delay-load hook looks.
 	Hooks []string `json:"hooks"`
+	// Pieces is an expression for what looks like such a directory and is
+	// appended to one that the program finds out: /../nvidia/cudnn/bin.
+	Pieces string `json:"pieces"`
 	// Sources are file extensions of what is compiled. Users is an expression
 	// whose group is a user's name; Anybody are names that tell of nobody.
 	Sources []string `json:"sources"`
@@ -33,6 +36,7 @@ type leakTable struct {
 var (
 	leakData = mustLeaks(leaksJSON)
 	hookDirs = compileAll(leakData.Hooks)
+	hookPart = regexp.MustCompile(leakData.Pieces)
 	userName = regexp.MustCompile(leakData.Users)
 )
 
@@ -116,8 +120,7 @@ func findHooks(p string) ([]string, error) {
 				end++
 			}
 			word := string(block[start:end])
-			if len(word) < maxString && len(out) < maxFound && !slices.Contains(out, word) &&
-				slices.ContainsFunc(hookDirs, func(re *regexp.Regexp) bool { return re.MatchString(word) }) {
+			if len(word) < maxString && len(out) < maxFound && !slices.Contains(out, word) && isHookDir(word) {
 				out = append(out, word)
 			}
 			i = end
@@ -125,6 +128,12 @@ func findHooks(p string) ([]string, error) {
 		return nil
 	})
 	return out, err
+}
+
+// isHookDir tells whether a text is a whole directory, of one machine, in which
+// DLLs may lie.
+func isHookDir(s string) bool {
+	return !hookPart.MatchString(s) && slices.ContainsFunc(hookDirs, func(re *regexp.Regexp) bool { return re.MatchString(s) })
 }
 
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }

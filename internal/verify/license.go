@@ -53,6 +53,10 @@ func license(s *subject) []Finding {
 // ownLicense wants the licence of the project itself; of a package around what
 // somebody else built, theirs.
 func (s *subject) ownLicense(texts []licenseFile) []Finding {
+	// What cannot be read or is not there at all other rules tell.
+	if s.empty() || slices.ContainsFunc(s.entries, func(e *entry) bool { return e.Err != nil && isLicense(e.Path) }) {
+		return nil
+	}
 	prebuilt := map[string]bool{}
 	for _, e := range s.entries {
 		if e.listed != nil && e.listed.Origin == manifest.Prebuilt && e.listed.From != "" {
@@ -68,10 +72,14 @@ func (s *subject) ownLicense(texts []licenseFile) []Finding {
 	if !s.hasBuild() && len(texts) > 0 {
 		return nil // a package of others' files alone, with their licences
 	}
-	return []Finding{{
+	f := Finding{
 		Message: "holds no licence of the project: no file named LICENSE, COPYING, NOTICE or the like",
-		Hint:    "pack the project's licence: {source: LICENSE, to: LICENSE} in the package's files",
-	}}
+		Hint:    "pack the project's licence, as LICENSE",
+	}
+	if s.o.Target != nil {
+		f.Hint = "pack the project's licence: {source: LICENSE, to: LICENSE} in the package's files"
+	}
+	return []Finding{f}
 }
 
 // tools finds programs of development kits.

@@ -28,14 +28,36 @@ func (s *subject) hasModes() bool {
 	return false
 }
 
-// modes finds programs that cannot be run once they are unpacked, and files
-// that more than their owner may write or that give away rights.
+// special says what an entry is that is neither a file nor a directory.
+func special(mode fs.FileMode) string {
+	switch {
+	case mode&fs.ModeDevice != 0:
+		return "a device"
+	case mode&fs.ModeNamedPipe != 0:
+		return "a named pipe"
+	case mode&fs.ModeSocket != 0:
+		return "a socket"
+	case mode&fs.ModeIrregular != 0:
+		return "no regular file"
+	}
+	return ""
+}
+
+// modes finds programs that cannot be run once they are unpacked, what is no
+// file at all, and files that more than their owner may write or that give away rights.
 func modes(s *subject) []Finding {
 	has := s.hasModes()
 	var out []Finding
 	var writable []string
 	for _, e := range s.entries {
 		if e.Name != "" || e.isLink() {
+			continue
+		}
+		if what := special(e.Mode); what != "" {
+			out = append(out, Finding{
+				File: e.Path, Message: "is " + what + ": users' programs refuse to unpack it, or make one",
+				Hint: "take it out; a package holds files, directories and links",
+			})
 			continue
 		}
 		if e.regular() && s.wheel == nil && e.isUnixProgram() && e.Mode&0o100 == 0 && (has || s.kind == "zip") {

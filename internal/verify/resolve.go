@@ -273,7 +273,7 @@ func (s *subject) nameMissing() {
 		base := fileName(m.Name)
 		// What loads such a library, and from where, nobody knows: it may well
 		// find what lies in the package.
-		if m.loose && s.hasFile(base) {
+		if m.loose && s.fileNamed(base) != nil {
 			continue
 		}
 		v := vendorNamed(base)
@@ -298,9 +298,15 @@ func (s *subject) nameMissing() {
 	s.lookups.missing = out
 }
 
-// hasFile tells whether the package has a file of that name, without case.
-func (s *subject) hasFile(name string) bool {
-	return slices.ContainsFunc(s.entries, func(e *entry) bool { return !e.Mode.IsDir() && e.Name == "" && strings.EqualFold(e.base(), name) })
+// fileNamed is the package's first file of that name, without case; nil where
+// it has none.
+func (s *subject) fileNamed(name string) *entry {
+	for _, e := range s.entries {
+		if !e.Mode.IsDir() && e.Name == "" && strings.EqualFold(e.base(), name) {
+			return e
+		}
+	}
+	return nil
 }
 
 // leftToUsers tells whether the package declares that users have a library from

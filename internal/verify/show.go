@@ -156,6 +156,9 @@ func (p *picture) group(g *group) {
 		for _, e := range g.Evidence[:min(len(g.Evidence), maxLines)] {
 			p.wrapped("dim", "      ", "        ", e)
 		}
+		if len(g.Evidence) > maxLines {
+			p.wrapped("dim", "      ", "        ", "and more; --json has it")
+		}
 	}
 	if g.Allowed {
 		p.wrapped("", "    allowed: ", "      ", g.Reason)

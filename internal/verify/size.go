@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync"
 
 	"github.com/klauspost/compress/flate"
 	"golang.org/x/sync/errgroup"
@@ -62,6 +63,8 @@ func (s *subject) estimateSize(ctx context.Context) error {
 		}
 	}
 	packed := make([]int64, len(files))
+	// Compressors are large, and packages have thousands of headers.
+	pool := &sync.Pool{New: func() any { return &sampler{buf: make([]byte, sampleSize)} }}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(s.o.Jobs)
 	for i, e := range files {
@@ -69,7 +72,9 @@ func (s *subject) estimateSize(ctx context.Context) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			ratio, err := sample(e.disk, e.Size)
+			smp := pool.Get().(*sampler)
+			defer pool.Put(smp)
+			ratio, err := smp.ratio(e.disk, e.Size)
 			if err != nil {
 				return fmt.Errorf("estimating what %s packs to: %w", e.Path, err)
 			}
@@ -96,8 +101,14 @@ func (s *subject) estimateSize(ctx context.Context) error {
 	return nil
 }
 
-// sample tells how much of a file is left when it is compressed, by parts of it.
-func sample(p string, size int64) (float64, error) {
+// sampler compresses parts of files.
+type sampler struct {
+	z   *flate.Writer
+	buf []byte
+}
+
+// ratio tells how much of a file is left when it is compressed, by parts of it.
+func (s *sampler) ratio(p string, size int64) (float64, error) {
 	if size == 0 {
 		return 1, nil
 	}
@@ -107,23 +118,23 @@ func sample(p string, size int64) (float64, error) {
 	}
 	defer f.Close()
 	out := &counting{}
-	z, err := flate.NewWriter(out, flate.DefaultCompression)
-	if err != nil {
-		return 0, err
+	if s.z == nil {
+		if s.z, err = flate.NewWriter(out, flate.DefaultCompression); err != nil {
+			return 0, err
+		}
 	}
-	buf := make([]byte, sampleSize)
 	in := int64(0)
 	for at := int64(0); at < size; at += sampleStep {
-		n, err := f.ReadAt(buf, at)
+		n, err := f.ReadAt(s.buf, at)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return 0, err
 		}
 		in += int64(n)
-		z.Reset(out)
-		if _, err := z.Write(buf[:n]); err != nil {
+		s.z.Reset(out)
+		if _, err := s.z.Write(s.buf[:n]); err != nil {
 			return 0, err
 		}
-		if err := z.Close(); err != nil {
+		if err := s.z.Close(); err != nil {
 			return 0, err
 		}
 	}

@@ -144,6 +144,9 @@ func (s *subject) openArchive(ctx context.Context, r *reader, size int64) error 
 	defer f.Close()
 	format, ok := archive.Sniff(f)
 	if !ok {
+		if _, err := objfile.Read(f, size); !errors.Is(err, objfile.ErrFormat) {
+			return errors.New("it is a single native file, of which `relmat inspect` tells; a package is a directory or an archive")
+		}
 		return errors.New("it is neither a directory nor an archive (zip, wheel, tar, tar.gz, tar.zst, tar.xz)")
 	}
 	s.kind, s.packed = string(format), size

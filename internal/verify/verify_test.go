@@ -268,6 +268,24 @@ func TestUnreadable(t *testing.T) {
 	if _, err := verify.Run(t.Context(), verify.Options{Path: text}); err == nil || !strings.Contains(err.Error(), "verifying "+text+": it is neither a directory nor an archive") {
 		t.Errorf("a text: %v", err)
 	}
+	for name, said := range map[string]string{
+		"broken.zip": "PK\x03\x04 and no list of files", "cut.tar.gz": "\x1f\x8b\x08\x00",
+	} {
+		p := filepath.Join(dir, name)
+		if err := os.WriteFile(p, []byte(said), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := verify.Run(t.Context(), verify.Options{Path: p}); err == nil || !strings.Contains(err.Error(), "damaged or cut short") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := verify.Run(t.Context(), verify.Options{Path: self}); err == nil || !strings.Contains(err.Error(), "relmat inspect") {
+		t.Errorf("a program alone: %v", err)
+	}
 	if _, err := verify.Run(t.Context(), verify.Options{Path: filepath.Join(dir, "absent")}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an absent file: %v", err)
 	}

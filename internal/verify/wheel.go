@@ -7,9 +7,11 @@ import (
 	"encoding/csv"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -80,11 +82,10 @@ func (s *subject) readWheel() {
 	}
 	if e := s.byPath[w.info+"/METADATA"]; e != nil {
 		for _, value := range fields(e.data, "Requires-Dist") {
-			if strings.Contains(value, "extra ==") || strings.Contains(value, "extra==") {
-				continue
-			}
-			if m := distName.FindString(value); m != "" {
-				w.requires[normal(m)] = strings.TrimSpace(value)
+			_, marker, _ := strings.Cut(value, ";")
+			if m := distName.FindString(value); m != "" && w.applies(marker) {
+				spec, _, _ := strings.Cut(value, ";")
+				w.requires[normal(m)] = strings.TrimSpace(spec)
 			}
 		}
 	}
@@ -101,6 +102,58 @@ func (s *subject) readWheel() {
 	if s.kind == "zip" {
 		s.kind = "wheel"
 	}
+}
+
+// markerTerm is one comparison of an environment marker.
+var markerTerm = regexp.MustCompile(`^\(*\s*(\w+)\s*(==|!=)\s*["']([^"']*)["']\s*\)*$`)
+
+// applies tells whether a requirement with the marker is installed with the
+// wheel on its own platform, without extras (PyPA, "Dependency specifiers").
+// Terms of which nothing is known count as true.
+func (w *wheel) applies(marker string) bool {
+	if strings.TrimSpace(marker) == "" {
+		return true
+	}
+	known := map[string]string{
+		"extra":           "",
+		"platform_system": map[string]string{"linux": "Linux", "macos": "Darwin", "windows": "Windows"}[w.platform.OS],
+		"sys_platform":    map[string]string{"linux": "linux", "macos": "darwin", "windows": "win32"}[w.platform.OS],
+		"os_name":         map[string]string{"linux": "posix", "macos": "posix", "windows": "nt"}[w.platform.OS],
+	}
+	holds := func(term string) bool {
+		m := markerTerm.FindStringSubmatch(strings.TrimSpace(term))
+		if m == nil {
+			return !strings.Contains(term, "extra")
+		}
+		value, ok := known[m[1]]
+		if !ok || m[1] != "extra" && value == "" {
+			return true
+		}
+		return (value == m[3]) == (m[2] == "==")
+	}
+	for _, all := range strings.Split(marker, " or ") {
+		if !slices.ContainsFunc(strings.Split(all, " and "), func(term string) bool { return !holds(term) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// required are the requirements whose files no table tells, as METADATA states
+// them, without markers.
+func (w *wheel) required() string {
+	var out []string
+	for dist, value := range w.requires {
+		known := slices.ContainsFunc(vendorData.Libraries, func(f vendorFile) bool { return slices.Contains(f.Dists, dist) })
+		if !known {
+			out = append(out, text(value))
+		}
+	}
+	slices.Sort(out)
+	if len(out) > 4 {
+		out = append(out[:4], fmt.Sprintf("and %d more", len(out)-4))
+	}
+	return strings.Join(out, ", ")
 }
 
 // platformTag takes what a tag promises; of several, the lowest floor counts.

@@ -15,6 +15,7 @@ import (
 	"github.com/relmat/relmat/internal/objfile"
 	"github.com/relmat/relmat/internal/progress"
 	"github.com/relmat/relmat/internal/toolkit"
+	"github.com/relmat/relmat/internal/verify"
 )
 
 // mlxTree lays MLX's wheel and NVIDIA's out side by side, as pip does, and
@@ -52,17 +53,60 @@ func took(b *testing.B, cmd *exec.Cmd) (time.Duration, string) {
 	return time.Since(start), string(out)
 }
 
-// BenchmarkClosure finds all that libmlx.so needs, each time anew, beside ldd
-// and the lddtree of auditwheel, whose own time is taken without the start of
-// Python. The ratios are how many times faster relmat is.
-func BenchmarkClosure(b *testing.B) {
-	lib := filepath.Join(mlxTree(b), "mlx", "lib", "libmlx.so")
+// auditwheel returns the path of a Python that has it.
+func auditwheel(b *testing.B) string {
+	b.Helper()
 	venv := filepath.Join(cacheDir(b), "auditwheel")
 	python := filepath.Join(venv, "bin", "python")
 	if _, err := os.Stat(python); err != nil {
 		took(b, exec.Command("python3", "-m", "venv", venv))
 	}
 	took(b, exec.Command(python, "-m", "pip", "install", "--quiet", "auditwheel==6.4.2"))
+	return python
+}
+
+// BenchmarkWheel verifies MLX's wheel in turn with auditwheel show, which reads
+// its ELF files' versions and needs alone.
+func BenchmarkWheel(b *testing.B) {
+	lock, err := toolkit.ReadLock("corpus.lock.json")
+	if err != nil {
+		b.Fatal(err)
+	}
+	list := lock.Platforms["linux-x86_64"]
+	i := slices.IndexFunc(list, func(w toolkit.Wheel) bool { return w.Name == "mlx-cuda-13" })
+	pip, err := findPip(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	dir := b.TempDir()
+	fetched, err := pip.Download(b.Context(), list[i], dir, func(int64) {})
+	if err != nil {
+		b.Fatal(err)
+	}
+	wheel := filepath.Join(dir, list[i].File) // auditwheel reads its name
+	if err := os.Rename(fetched, wheel); err != nil {
+		b.Fatal(err)
+	}
+	python := auditwheel(b)
+	var ours, theirs time.Duration
+	for b.Loop() {
+		start := time.Now()
+		if _, err := verify.Run(b.Context(), verify.Options{Path: wheel}); err != nil {
+			b.Fatal(err)
+		}
+		ours += time.Since(start)
+		d, _ := took(b, exec.Command(python, "-m", "auditwheel", "show", wheel))
+		theirs += d
+	}
+	b.ReportMetric(float64(theirs)/float64(ours), "x-auditwheel-show")
+}
+
+// BenchmarkClosure finds all that libmlx.so needs, each time anew, beside ldd
+// and the lddtree of auditwheel, whose own time is taken without the start of
+// Python. The ratios are how many times faster relmat is.
+func BenchmarkClosure(b *testing.B) {
+	lib := filepath.Join(mlxTree(b), "mlx", "lib", "libmlx.so")
+	python := auditwheel(b)
 	const script = "import sys, time\nfrom pathlib import Path\nfrom auditwheel.lddtree import ldd\nt = time.perf_counter()\nldd(Path(sys.argv[1]))\nprint(time.perf_counter() - t)\n"
 	var ours, ldd, lddtree time.Duration
 	found := 0

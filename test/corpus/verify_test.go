@@ -69,9 +69,29 @@ func TestVerifyWheels(t *testing.T) {
 					j.confirm(f)
 				}
 				j.complete()
+				if platform == "linux-x86_64" && w.Name == "mlx-cuda-13" {
+					inDocs(t, rep, w.File)
+				}
 				t.Logf("%s: %d findings confirmed, %d needs seen by other tools", rep.Summary(), len(rep.Findings), len(j.needs))
 			})
 		}
+	}
+}
+
+// inDocs wants a report to stand in the documentation as it is printed.
+func inDocs(t *testing.T, rep *verify.Report, wheel string) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "verify.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep.Path = wheel
+	var b strings.Builder
+	if err := rep.Show(&b, false); err != nil {
+		t.Fatal(err)
+	}
+	want := regexp.MustCompile(`(?m)^(.)`).ReplaceAllString(b.String(), "    $1")
+	if !strings.Contains(string(page), want) {
+		t.Errorf("docs/verify.md does not show this report as it is printed:\n%s", want)
 	}
 }
 
@@ -130,9 +150,10 @@ func (j *judge) read() {
 	}
 }
 
-// system are the libraries that every machine has, or its driver or Python, as
-// far as these wheels need them.
-var system = regexp.MustCompile(`(?i)^(lib(c|m|dl|rt|pthread|gcc_s|stdc\+\+)\.so\.\d+|ld-linux[^/]*|libcuda\.so\.1|(kernel32|advapi32|dbghelp|ws2_32|ole32|shell32|user32|msvcrt|ntdll|dxgi|nvcuda|vcruntime140(_1)?|bcrypt|iphlpapi)\.dll|api-ms-win-.*|/usr/lib/.*|/System/.*|@rpath/.*)$`)
+// system are the libraries that every machine has (PEP 600's and Debian's base
+// packages have zlib, too), or its driver or Python, as far as these wheels need
+// them.
+var system = regexp.MustCompile(`(?i)^(lib(c|m|dl|rt|pthread|gcc_s|stdc\+\+|z)\.so\.\d+|ld-linux[^/]*|libcuda\.so\.1|(kernel32|advapi32|dbghelp|ws2_32|ole32|shell32|user32|msvcrt|ntdll|dxgi|nvcuda|vcruntime140(_1)?|bcrypt|iphlpapi)\.dll|api-ms-win-.*|/usr/lib/.*|/System/.*|@rpath/.*)$`)
 
 // complete wants that everything which is neither in the wheel nor the system's
 // is told.

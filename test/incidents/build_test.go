@@ -79,12 +79,12 @@ packages: {app: {asset: "app-{{.Target}}", programs: [app], files: [{out-dir: in
 		return res
 	}
 	old := made("0.9.0")
-	res := made("1.0.0")
 	later := time.Now().Add(time.Hour)
 	stale := filepath.Join(old.OutDirs["app"][0], "include", "kernel.h")
 	if err := os.Chtimes(stale, later, later); err != nil {
 		t.Fatal(err)
 	}
+	res := made("1.0.0")
 
 	// The trap: both are there, and the newest is the old one.
 	found, err := filepath.Glob(filepath.Join(target, "*", "*", "build", "app-*", "out", "include", "kernel.h"))
