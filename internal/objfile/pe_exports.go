@@ -13,7 +13,7 @@ const (
 	// peExportNames bounds a name of an export, decorated names of C++ included,
 	// and a forwarder; peExportBytes all of them.
 	peExportNames = 16 << 10
-	peExportBytes = 64 << 20
+	peExportBytes = 32 << 20
 
 	peExportSize = 40
 )

@@ -154,7 +154,7 @@ func TestExportsHostile(t *testing.T) {
 		"a name of another table":  {put(names, 0x2000), "name 1 is empty"},
 		"an index past the end":    {put(ordinals, 0xffff), "name 1: address 65536 of 9"},
 		"a name without end":       {endlessExport, "longer than 16384 bytes"},
-		"names of 64 MiB together": {largeExports, "more than 67108864 bytes together"},
+		"names of 32 MiB together": {largeExports, "more than 33554432 bytes together"},
 		"cut off":                  {func() []byte { return put(0, 0x5a4d)()[:directoryAt] }, "past the end"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -88,7 +88,7 @@ func finishWindows(dir, platform string, x *index, task *progress.Task) error {
 	if err := gather(dir, x, apartWindows); err != nil {
 		return err
 	}
-	if err := makeImportLibs(dir, arch, x, task); err != nil {
+	if err := makeImportLibs(dir, cpu, x, task); err != nil {
 		return err
 	}
 	wheels, installer := filepath.Join(home, "bin", cpu), filepath.Join(home, "bin", arch)
@@ -100,44 +100,78 @@ func finishWindows(dir, platform string, x *index, task *progress.Task) error {
 
 // makeImportLibs makes the libraries of the DLLs that have none. One that
 // cannot be made is missed by few programs, and noted.
-func makeImportLibs(dir, arch string, x *index, task *progress.Task) error {
-	made := map[string]int64{}
+func makeImportLibs(dir, cpu string, x *index, task *progress.Task) error {
+	arch := windowsArch[cpu]
+	x.Made = map[string]int64{}
 	for _, rel := range x.paths() {
 		lib := importLibs.of(path.Base(rel), arch)
 		if lib == "" || !libraryDir.MatchString(path.Dir(rel)+"/") || x.isOtherHome(rel) {
 			continue
 		}
 		lib = path.Join(x.home(), lib)
-		file := filepath.Join(dir, filepath.FromSlash(lib))
-		if _, err := os.Lstat(file); err == nil {
-			continue
+		if _, ok := x.Made[lib]; ok {
+			continue // another version's DLL has the name
 		}
-		l, err := implib.Of(filepath.Join(dir, filepath.FromSlash(rel)))
+		if _, err := os.Lstat(filepath.Join(dir, filepath.FromSlash(lib))); err == nil {
+			lib = forMinGW(lib)
+		}
+		dll := filepath.Join(dir, filepath.FromSlash(rel))
+		l, err := implib.Of(dll)
 		if err != nil {
-			note := fmt.Sprintf("the toolkit has no %s, which only programs that link %s need: %s", path.Base(lib), path.Base(rel), relativeTo(dir, err))
+			// The directory is temporary, and the note is kept.
+			why := strings.TrimPrefix(err.Error(), dll+": ")
+			note := fmt.Sprintf("the toolkit has no %s, which only programs that link %s need: %s", path.Base(lib), path.Base(rel), why)
 			task.Warn("%s", note)
 			x.Notes = append(x.Notes, note)
 			continue
 		}
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		if err := x.make(dir, lib, l); err != nil {
 			return err
 		}
-		if err := fsx.WriteTo(file, 0o644, l.Write); err != nil {
-			return fmt.Errorf("%s: %w", lib, err)
-		}
-		info, err := os.Stat(file)
-		if err != nil {
-			return err
-		}
-		made[lib] = info.Size()
 	}
-	x.Made = made
-	return nil
+	return x.makeDriverLib(dir, cpu)
 }
 
-// relativeTo takes the temporary directory out of an error that is kept.
-func relativeTo(dir string, err error) string {
-	return strings.ReplaceAll(err.Error(), dir+string(filepath.Separator), "")
+// forMinGW is the name that linkers of MinGW prefer, and Microsoft's does not
+// know. NVIDIA's own cudart.lib and cuda.lib are no import libraries but code
+// that finds the driver's DLLs (nvcudart_hybrid64.dll and nvcuda.dll), compiled
+// against Microsoft's run-time library: MinGW cannot link it.
+func forMinGW(lib string) string {
+	dir, name := path.Split(lib)
+	return dir + "lib" + strings.TrimSuffix(name, ".lib") + ".dll.a"
+}
+
+// makeDriverLib makes the library of the driver's DLL, which no wheel brings,
+// from the entry points of cuda.h.
+func (x *index) makeDriverLib(dir, cpu string) error {
+	l := implib.Library{DLL: "nvcuda.dll", Machine: cpu}
+	for _, name := range driverEntries(filepath.Join(dir, filepath.FromSlash(x.home()))) {
+		l.Symbols = append(l.Symbols, implib.Symbol{Name: name})
+	}
+	if len(l.Symbols) == 0 {
+		return nil // a toolkit of libraries alone
+	}
+	return x.make(dir, path.Join(x.home(), "lib", windowsArch[cpu], "libcuda.dll.a"), l)
+}
+
+// make writes a library that is not there.
+func (x *index) make(dir, rel string, l implib.Library) error {
+	file := filepath.Join(dir, filepath.FromSlash(rel))
+	if _, err := os.Lstat(file); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	if err := fsx.WriteTo(file, 0o644, l.Write); err != nil {
+		return fmt.Errorf("%s: %w", rel, err)
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
+	x.Made[rel] = info.Size()
+	return nil
 }
 
 // isOtherHome tells files of another major version of CUDA than the home's.

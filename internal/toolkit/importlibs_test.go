@@ -33,7 +33,8 @@ func windowsWheels(tb testing.TB) []built {
 		wheel{name: "nvidia-cuda-runtime", version: "13.0.96", tag: "py3-none-win_amd64", files: []file{
 			dllFile(bin+"cudart64_13.dll", "cudaMalloc"),
 			{path: "nvidia/cu13/lib/x64/cudart.lib", text: "NVIDIA's"},
-			{path: "nvidia/cu13/include/cuda_runtime.h", text: "cudart"},
+			{path: "nvidia/cu13/lib/x64/cuda.lib", text: "NVIDIA's"},
+			{path: "nvidia/cu13/include/cuda.h", text: driverHeader},
 		}}.build(tb),
 		wheel{name: "nvidia-cuda-nvcc", version: "13.0.88", tag: "py3-none-win_amd64", files: []file{
 			{path: "nvidia/cu13/bin/nvcc.exe", text: "nvcc"},
@@ -43,6 +44,7 @@ func windowsWheels(tb testing.TB) []built {
 			dllFile(bin+"cublasLt64_13.dll", "cublasLtCreate"),
 			dllFile(bin+"nvrtc64_130_0.dll", "nvrtcVersion"),
 			dllFile(bin+"nvrtc64_130_0.alt.dll", "nvrtcVersion"),
+			dllFile(bin+"nvrtc64_140_0.dll", "nvrtcVersion"),
 			dllFile(bin+"nvrtc-builtins64_130.dll", "getBuiltinsVersion"),
 			dllFile(bin+"nvJitLink_130_0.dll", "nvJitLinkVersion"),
 			dllFile(bin+"nvvm64_40_0.dll", "nvvmVersion"),
@@ -66,7 +68,7 @@ func TestImportLibraries(t *testing.T) {
 	if len(tk.Notes()) != 0 {
 		t.Errorf("it says %q", tk.Notes())
 	}
-	want := []string{"cublas.lib", "cublasLt.lib", "cudart.lib", "cudnn.lib", "cudnn_engines_tensor_ir.lib", "cudnn_own.lib", "cupti.lib", "nvJitLink.lib", "nvperf_host.lib", "nvrtc.lib"}
+	want := []string{"cublas.lib", "cublasLt.lib", "cuda.lib", "cudart.lib", "cudnn.lib", "cudnn_engines_tensor_ir.lib", "cudnn_own.lib", "cupti.lib", "libcuda.dll.a", "libcudart.dll.a", "nvJitLink.lib", "nvperf_host.lib", "nvrtc.lib"}
 	lib := filepath.Join(tk.Home(), "lib", "x64")
 	if got := names(t, lib); !slices.Equal(got, want) {
 		t.Errorf("lib/x64 has\n%q, want\n%q", got, want)
@@ -78,7 +80,7 @@ func TestImportLibraries(t *testing.T) {
 		t.Errorf("the wheel's own cudart.lib is %q, %v", text, err)
 	}
 	// What is linked with it asks the loader for the DLL by its name.
-	for lib, want := range map[string]string{"cublas.lib": "cublas64_13.dll", "nvrtc.lib": "nvrtc64_130_0.dll", "cudnn.lib": "cudnn64_9.dll", "nvJitLink.lib": "nvJitLink_130_0.dll"} {
+	for lib, want := range map[string]string{"cublas.lib": "cublas64_13.dll", "nvrtc.lib": "nvrtc64_130_0.dll", "cudnn.lib": "cudnn64_9.dll", "nvJitLink.lib": "nvJitLink_130_0.dll", "libcudart.dll.a": "cudart64_13.dll", "libcuda.dll.a": "nvcuda.dll"} {
 		out, err := exec.Command("ar", "t", filepath.Join(tk.Home(), "lib", "x64", lib)).Output()
 		if members := strings.Fields(string(out)); err != nil || len(members) < 4 || slices.ContainsFunc(members, func(s string) bool { return s != want }) {
 			t.Errorf("ar t %s: %q, %v; want %s alone", lib, members, err, want)
@@ -86,6 +88,9 @@ func TestImportLibraries(t *testing.T) {
 	}
 	out, err := exec.Command("nm", "-s", filepath.Join(lib, "cublas.lib")).Output()
 	if err != nil || !bytes.Contains(out, []byte("cublasDestroy_v2 in cublas64_13.dll")) {
+		t.Errorf("nm says %v\n%s", err, out)
+	}
+	if out, err = exec.Command("nm", "-s", filepath.Join(lib, "libcuda.dll.a")).Output(); err != nil || !bytes.Contains(out, []byte("\ncuMemAlloc_v2 in nvcuda.dll")) {
 		t.Errorf("nm says %v\n%s", err, out)
 	}
 	// The installer's directory of DLLs, and cuDNN's header among the toolkit's.
@@ -152,9 +157,9 @@ func TestImportLibraryThatCannotBe(t *testing.T) {
 	lock := lockOf(windows, w)
 	log := new(events)
 	want := []string{
-		"the toolkit has no cublas.lib, which only programs that link cublas64_13.dll need: nvidia/cu13/bin/x86_64/cublas64_13.dll: not a native file",
+		"the toolkit has no cublas.lib, which only programs that link cublas64_13.dll need: not a native file",
 		"the toolkit has no cufft.lib, which only programs that link cufft64_12.dll need: ",
-		"the toolkit has no empty.lib, which only programs that link empty64_1.dll need: nvidia/cu13/bin/x86_64/empty64_1.dll: the DLL exports no names",
+		"the toolkit has no empty.lib, which only programs that link empty64_1.dll need: the DLL exports no names",
 	}
 	for range 2 {
 		tk, _, err := f.Ensure(t.Context(), "cuda13", lock, windows, log.task())

@@ -294,18 +294,12 @@ var (
 	driverMacro = regexp.MustCompile(`(?m)^\s*#\s*define\s+cu[A-Z]\w*\s+(cu[A-Z]\w*_v\d+\w*)`)
 )
 
-// stubDriver makes lib/stubs/libcuda.so, against which programs link that call
-// the driver directly. NVIDIA's installer brings it, the wheels do not. Each
-// entry point returns CUDA_ERROR_STUB_LIBRARY (34). It returns what to tell
-// where the stub cannot be made: most programs do without.
-func stubDriver(ctx context.Context, home, platform string) string {
+// driverEntries are the functions of the driver that the home's cuda.h declares,
+// sorted; none where it has no such header.
+func driverEntries(home string) []string {
 	header, err := os.ReadFile(filepath.Join(home, "include", "cuda.h"))
 	if err != nil {
-		return "" // a toolkit of libraries alone
-	}
-	const without = "the toolkit has no lib/stubs/libcuda.so, which only programs that link libcuda need: "
-	if platform != matrix.Host().String() {
-		return without + "it is made by a C compiler for " + platform + ", and this host is " + matrix.Host().String()
+		return nil
 	}
 	names := map[string]bool{}
 	for _, re := range []*regexp.Regexp{driverFunc, driverMacro} {
@@ -313,8 +307,24 @@ func stubDriver(ctx context.Context, home, platform string) string {
 			names[string(m[1])] = true
 		}
 	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// stubDriver makes lib/stubs/libcuda.so, against which programs link that call
+// the driver directly. NVIDIA's installer brings it, the wheels do not. Each
+// entry point returns CUDA_ERROR_STUB_LIBRARY (34). It returns what to tell
+// where the stub cannot be made: most programs do without.
+func stubDriver(ctx context.Context, home, platform string) string {
+	names := driverEntries(home)
+	if len(names) == 0 {
+		return "" // a toolkit of libraries alone
+	}
+	const without = "the toolkit has no lib/stubs/libcuda.so, which only programs that link libcuda need: "
+	if platform != matrix.Host().String() {
+		return without + "it is made by a C compiler for " + platform + ", and this host is " + matrix.Host().String()
+	}
 	var src strings.Builder
-	for _, n := range slices.Sorted(maps.Keys(names)) {
+	for _, n := range names {
 		fmt.Fprintf(&src, "int %s(void) { return 34; }\n", n)
 	}
 	stubs := filepath.Join(home, "lib", "stubs")
@@ -326,7 +336,7 @@ func stubDriver(ctx context.Context, home, platform string) string {
 		return without + err.Error()
 	}
 	defer os.Remove(code)
-	err = proc.Cmd{
+	err := proc.Cmd{
 		Path: "cc", Dir: stubs, Env: os.Environ(),
 		Args: []string{"-shared", "-fPIC", "-nostdlib", "-Wl,-soname,libcuda.so.1", "-o", "libcuda.so", "libcuda.c"},
 	}.Run(ctx)
