@@ -7,7 +7,8 @@
 #     binutils make true delay imports;
 #   - a Rust whose standard library can be built for x86_64-pc-windows-gnu;
 #   - osslsigncode and a Java runtime with jsign, for Authenticode.
-# Prints, last, the directory that belongs into PATH.
+# Prints, last, the directory that belongs into PATH; windows-env beside it sets
+# PATH and what Cargo needs.
 set -euo pipefail
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/relmat-test
@@ -102,6 +103,24 @@ wine-1[0-9]*) ;;
   exit 1
   ;;
 esac
+
+# The linker of programs for x86_64-pc-windows-gnu: lld makes true delay-import
+# directories, and clang knows MinGW's libraries.
+cat >"$bin/x86_64-w64-mingw32-clang-lld.partial" <<'LINKER'
+#!/bin/sh
+exec clang-19 --target=x86_64-w64-mingw32 -fuse-ld=lld-19 "$@"
+LINKER
+chmod +x "$bin/x86_64-w64-mingw32-clang-lld.partial"
+mv "$bin/x86_64-w64-mingw32-clang-lld.partial" "$bin/x86_64-w64-mingw32-clang-lld"
+
+# What Cargo needs to build for that triple, for a shell to read.
+cat >"$cache/windows-env.partial" <<ENV
+export PATH='$bin':"\$PATH"
+export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_UNSTABLE_BUILD_STD=std,panic_unwind
+export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER='$bin/x86_64-w64-mingw32-clang-lld'
+export CC_x86_64_pc_windows_gnu=x86_64-w64-mingw32-gcc-posix CXX_x86_64_pc_windows_gnu=x86_64-w64-mingw32-g++-posix
+ENV
+mv "$cache/windows-env.partial" "$cache/windows-env"
 
 jsign=$cache/jsign-7.1.jar
 digest=cfb48b07fdd2ee199bfc9e71d8dccdde67a799c4793602e446c7a101be62b3c4
