@@ -68,7 +68,7 @@ that cannot be read is told, does not stop the others, and makes the exit code 1
 	f := cmd.Flags()
 	f.BoolVar(&opts.All, "all", false, "look for GPU code in all data, not only where it is known to be")
 	f.BoolVar(&opts.Strings, "strings", false, "look in all data for paths of the machine that built it")
-	f.BoolVar(&gpus, "gpus", false, "print which GPUs run the code, as Markdown")
+	f.BoolVar(&gpus, "gpus", false, "print only which GPUs run the code; into a file or a pipe as Markdown")
 	f.StringArrayVarP(&a.targets, "target", "t", nil, "with --gpus: read no file, but what the matrix says of the targets that `GLOB` matches; repeatable")
 	return cmd
 }
@@ -76,8 +76,13 @@ that cannot be read is told, does not stop the others, and makes the exit code 1
 // color tells whether the results go to a terminal that shall have colours
 // (no-color.org).
 func (a *app) color() bool {
+	return a.toTerminal() && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"
+}
+
+// toTerminal tells whether people read the results at once.
+func (a *app) toTerminal() bool {
 	f, ok := a.Out.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // gpuTable is a table of GPUs and what it holds for.
@@ -152,14 +157,20 @@ func (a *app) gpuTables(tables []gpuTable) error {
 		}{1, append([]gpuTable{}, tables...)})
 	}
 	for i, t := range tables {
+		if i > 0 {
+			fmt.Fprintln(a.Out)
+		}
+		names := t.Files
+		if t.Target != "" {
+			names = []string{t.Target}
+		}
+		if a.toTerminal() {
+			if err := inspect.ShowGPUs(a.Out, a.color(), names, t.GPUs); err != nil {
+				return err
+			}
+			continue
+		}
 		if len(tables) > 1 {
-			if i > 0 {
-				fmt.Fprintln(a.Out)
-			}
-			names := t.Files
-			if t.Target != "" {
-				names = []string{t.Target}
-			}
 			fmt.Fprintf(a.Out, "%s:\n\n", inspect.MarkdownNames(names))
 		}
 		if err := inspect.Markdown(a.Out, t.GPUs); err != nil {

@@ -87,21 +87,37 @@ func (p *picture) gpuTables(r *Root) {
 			}
 			p.line(p.paint(bold, l))
 		}
-		rows := [][]string{{"CAPABILITY", "GPUS", "RUNS", "FROM", "DRIVER"}}
-		jit := false
-		for _, row := range t.rows {
-			jit = jit || row.Runs == cuda.JIT
-			driver := row.Driver
-			if driver != "" {
-				driver += " on"
-			}
-			rows = append(rows, []string{row.Capability, row.GPUs, word(words.Runs, string(row.Runs)), row.From, driver})
-		}
-		p.table("  ", rows, 1)
-		if jit {
-			p.line("  " + p.paint(dim, words.Runs["jit-note"]))
-		}
+		p.gpuTable(t.rows)
 	}
+}
+
+// gpuTable prints on which GPUs code runs.
+func (p *picture) gpuTable(gpus []GPURow) {
+	rows := [][]string{{"CAPABILITY", "GPUS", "RUNS", "FROM", "DRIVER"}}
+	jit := false
+	for _, row := range gpus {
+		jit = jit || row.Runs == cuda.JIT
+		driver := row.Driver
+		if driver != "" {
+			driver += " on"
+		}
+		rows = append(rows, []string{row.Capability, row.GPUs, word(words.Runs, string(row.Runs)), row.From, driver})
+	}
+	p.table("  ", rows, 1)
+	if jit {
+		p.line("  " + p.paint(dim, words.Runs["jit-note"]))
+	}
+}
+
+// ShowGPUs prints for people, 80 columns wide, the GPUs on which the code of
+// the named runs: a target's, or files'.
+func ShowGPUs(w io.Writer, color bool, names []string, rows []GPURow) error {
+	p := newPicture(w, color)
+	for _, l := range wrap("GPUs, by compute capability, that run the code of "+text(strings.Join(names, ", ")), width) {
+		p.line(p.paint(bold, l))
+	}
+	p.gpuTable(rows)
+	return p.w.Flush()
 }
 
 // MarkdownNames lists names as code.

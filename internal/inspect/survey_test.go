@@ -14,10 +14,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/relmat/relmat/internal/archive"
 	"github.com/relmat/relmat/internal/inspect"
 	"github.com/relmat/relmat/internal/loader"
+	"github.com/relmat/relmat/internal/matrix"
 )
 
 func look(t *testing.T, opts inspect.Options, paths ...string) *inspect.Survey {
@@ -118,6 +120,24 @@ func TestPicture(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "gpus.md", b.String())
+}
+
+// TestShowGPUs prints a table that fits a terminal, however long the names are.
+func TestShowGPUs(t *testing.T) {
+	rows, err := inspect.TargetRows("80-real;86;90a;100f", "13.0", matrix.Platform{OS: "windows", Arch: "x86_64"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := inspect.ShowGPUs(&b, false, []string{"windows-x86_64-cuda13", strings.Repeat("long ", 20) + "\x1b[31m"}, rows); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "gpus.txt", b.String())
+	for l := range strings.SplitSeq(b.String(), "\n") {
+		if n := utf8.RuneCountInString(l); n > 80 || strings.Contains(l, "\x1b") {
+			t.Errorf("%d columns: %q", n, l)
+		}
+	}
 }
 
 // TestColor wants nothing but colours to differ.

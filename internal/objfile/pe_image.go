@@ -66,6 +66,7 @@ type pePlacement struct {
 	start, end uint64
 	offset     int64
 	file       uint64
+	code       bool
 }
 
 // peHeader is the COFF file header, or what stands for it in a /bigobj file.
@@ -166,7 +167,7 @@ func (p *peImage) optionalHeader(at int64) error {
 
 // place adds a section to what is mapped. The loader cuts the offset down to
 // whole sectors, and maps no bytes beyond the section's virtual size in pages.
-func (p *peImage) place(addr, virtual uint32, offset int64, raw uint32) {
+func (p *peImage) place(addr, virtual uint32, offset int64, raw uint32, code bool) {
 	if virtual == 0 {
 		virtual = raw
 	}
@@ -178,7 +179,7 @@ func (p *peImage) place(addr, virtual uint32, offset int64, raw uint32) {
 	if offset == 0 {
 		file = 0
 	}
-	p.placements = append(p.placements, pePlacement{uint64(addr), uint64(addr) + uint64(virtual), offset, file})
+	p.placements = append(p.placements, pePlacement{uint64(addr), uint64(addr) + uint64(virtual), offset, file, code})
 }
 
 // placed ends the collection of placements: they are searched by address.

@@ -21,7 +21,8 @@ const (
 // sectionTable reads the section headers of an image, and places them.
 func (p *peImage) sectionTable(at int64) ([]Section, error) {
 	sections, err := readPESections(p.peReader, p.header, at, func(b []byte) {
-		p.place(peOrder.Uint32(b[12:]), peOrder.Uint32(b[8:]), int64(peOrder.Uint32(b[20:])), peOrder.Uint32(b[16:]))
+		code := peOrder.Uint32(b[36:])&(peSectionCode|peSectionExecute) != 0
+		p.place(peOrder.Uint32(b[12:]), peOrder.Uint32(b[8:]), int64(peOrder.Uint32(b[20:])), peOrder.Uint32(b[16:]), code)
 	})
 	p.placed()
 	return sections, err

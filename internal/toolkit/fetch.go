@@ -260,6 +260,8 @@ type index struct {
 	// Files are the wheels' files by their path below the toolkit's directory.
 	Files map[string]indexFile `json:"files"`
 	Dists map[string]indexDist `json:"dists"`
+	// Made are the sizes of files that the layout made, by their path.
+	Made map[string]int64 `json:"made,omitempty"`
 	// Notes tell what the host could not add.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -291,6 +293,12 @@ func open(dir, platform string) (*Toolkit, error) {
 	for rel, f := range t.index.Files {
 		info, err := os.Lstat(filepath.Join(dir, filepath.FromSlash(rel)))
 		if err != nil || info.Size() != f.Size {
+			return nil, fmt.Errorf("%s is missing or has another size", rel)
+		}
+	}
+	for rel, size := range t.index.Made {
+		info, err := os.Lstat(filepath.Join(dir, filepath.FromSlash(rel)))
+		if err != nil || info.Size() != size {
 			return nil, fmt.Errorf("%s is missing or has another size", rel)
 		}
 	}

@@ -27,7 +27,7 @@ import (
 )
 
 // layoutVersion changes with what layOut makes of the same wheels.
-const layoutVersion = 1
+const layoutVersion = 2
 
 // Toolkit is a CUDA toolkit in the cache.
 type Toolkit struct {
@@ -104,9 +104,11 @@ func (t *Toolkit) Licenses(dist string) []string {
 }
 
 var (
-	homeDir   = regexp.MustCompile(`^nvidia/(cu[0-9]+)/`)
-	apartFile = regexp.MustCompile(`^nvidia/[a-z0-9_]+/(lib|include)/([^/]+)$`)
-	soVersion = regexp.MustCompile(`^(.+\.so)\.[0-9.]+$`)
+	homeDir = regexp.MustCompile(`^nvidia/(cu[0-9]+)/`)
+	// What wheels with a directory of their own have for builds.
+	apartLinux   = regexp.MustCompile(`^nvidia/[a-z0-9_]+/(lib|include)/([^/]+)$`)
+	apartWindows = regexp.MustCompile(`^nvidia/[a-z0-9_]+/(lib/x64|include)/([^/]+)$`)
+	soVersion    = regexp.MustCompile(`^(.+\.so)\.[0-9.]+$`)
 )
 
 // home finds the directory that holds most of a toolkit: nvidia/cu13.
@@ -150,12 +152,16 @@ func layOut(ctx context.Context, dir, platform string, wheels []Wheel, paths []s
 	if err != nil {
 		return err
 	}
+	switch {
+	case strings.HasPrefix(platform, "windows-"):
+		err = finishWindows(dir, platform, &x, task)
 	// What is built for Linux is not built on Windows, which wants privileges for
 	// links; the libraries alone are of use there.
-	if strings.HasPrefix(platform, "linux-") && runtime.GOOS != "windows" {
-		if err := finishLinux(ctx, dir, platform, &x, task); err != nil {
-			return err
-		}
+	case strings.HasPrefix(platform, "linux-") && runtime.GOOS != "windows":
+		err = finishLinux(ctx, dir, platform, &x, task)
+	}
+	if err != nil {
+		return err
 	}
 	data, err := json.Marshal(x)
 	if err != nil {
@@ -248,7 +254,7 @@ func finishLinux(ctx context.Context, dir, platform string, x *index, task *prog
 			return err
 		}
 	}
-	if err := gather(dir, x); err != nil {
+	if err := gather(dir, x, apartLinux); err != nil {
 		return err
 	}
 	if note := stubDriver(ctx, home, platform); note != "" {
@@ -260,9 +266,9 @@ func finishLinux(ctx context.Context, dir, platform string, x *index, task *prog
 
 // gather links the libraries and headers of wheels that have a directory of
 // their own, as cuDNN's, into the toolkit's: builds look in one place.
-func gather(dir string, x *index) error {
-	for rel := range x.Files {
-		m := apartFile.FindStringSubmatch(rel)
+func gather(dir string, x *index, apart *regexp.Regexp) error {
+	for _, rel := range x.paths() {
+		m := apart.FindStringSubmatch(rel)
 		if m == nil || strings.HasPrefix(rel, x.home()+"/") {
 			continue
 		}
@@ -271,15 +277,11 @@ func gather(dir string, x *index) error {
 			names = append(names, so[1])
 		}
 		for _, name := range names {
-			link := filepath.Join(dir, filepath.FromSlash(x.home()), m[1], name)
+			link := filepath.Join(dir, filepath.FromSlash(x.home()), filepath.FromSlash(m[1]), name)
 			if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
 				return err
 			}
-			target, err := filepath.Rel(filepath.Dir(link), filepath.Join(dir, filepath.FromSlash(rel)))
-			if err != nil {
-				return err
-			}
-			if err := linkNew(target, link); err != nil {
+			if err := alias(filepath.Join(dir, filepath.FromSlash(rel)), link); err != nil {
 				return err
 			}
 		}
@@ -287,30 +289,17 @@ func gather(dir string, x *index) error {
 	return nil
 }
 
-func linkNew(target, link string) error {
-	if _, err := os.Lstat(link); err == nil {
-		return nil
-	}
-	return os.Symlink(target, link)
-}
-
 var (
 	driverFunc  = regexp.MustCompile(`(?m)CUDAAPI\s+(cu[A-Z]\w*)\s*\(`)
 	driverMacro = regexp.MustCompile(`(?m)^\s*#\s*define\s+cu[A-Z]\w*\s+(cu[A-Z]\w*_v\d+\w*)`)
 )
 
-// stubDriver makes lib/stubs/libcuda.so, against which programs link that call
-// the driver directly. NVIDIA's installer brings it, the wheels do not. Each
-// entry point returns CUDA_ERROR_STUB_LIBRARY (34). It returns what to tell
-// where the stub cannot be made: most programs do without.
-func stubDriver(ctx context.Context, home, platform string) string {
+// driverEntries are the functions of the driver that the home's cuda.h declares,
+// sorted; none where it has no such header.
+func driverEntries(home string) []string {
 	header, err := os.ReadFile(filepath.Join(home, "include", "cuda.h"))
 	if err != nil {
-		return "" // a toolkit of libraries alone
-	}
-	const without = "the toolkit has no lib/stubs/libcuda.so, which only programs that link libcuda need: "
-	if platform != matrix.Host().String() {
-		return without + "it is made by a C compiler for " + platform + ", and this host is " + matrix.Host().String()
+		return nil
 	}
 	names := map[string]bool{}
 	for _, re := range []*regexp.Regexp{driverFunc, driverMacro} {
@@ -318,8 +307,24 @@ func stubDriver(ctx context.Context, home, platform string) string {
 			names[string(m[1])] = true
 		}
 	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// stubDriver makes lib/stubs/libcuda.so, against which programs link that call
+// the driver directly. NVIDIA's installer brings it, the wheels do not. Each
+// entry point returns CUDA_ERROR_STUB_LIBRARY (34). It returns what to tell
+// where the stub cannot be made: most programs do without.
+func stubDriver(ctx context.Context, home, platform string) string {
+	names := driverEntries(home)
+	if len(names) == 0 {
+		return "" // a toolkit of libraries alone
+	}
+	const without = "the toolkit has no lib/stubs/libcuda.so, which only programs that link libcuda need: "
+	if platform != matrix.Host().String() {
+		return without + "it is made by a C compiler for " + platform + ", and this host is " + matrix.Host().String()
+	}
 	var src strings.Builder
-	for _, n := range slices.Sorted(maps.Keys(names)) {
+	for _, n := range names {
 		fmt.Fprintf(&src, "int %s(void) { return 34; }\n", n)
 	}
 	stubs := filepath.Join(home, "lib", "stubs")
@@ -331,7 +336,7 @@ func stubDriver(ctx context.Context, home, platform string) string {
 		return without + err.Error()
 	}
 	defer os.Remove(code)
-	err = proc.Cmd{
+	err := proc.Cmd{
 		Path: "cc", Dir: stubs, Env: os.Environ(),
 		Args: []string{"-shared", "-fPIC", "-nostdlib", "-Wl,-soname,libcuda.so.1", "-o", "libcuda.so", "libcuda.c"},
 	}.Run(ctx)

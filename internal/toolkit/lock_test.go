@@ -132,7 +132,7 @@ func TestReadAndWriteLock(t *testing.T) {
 func TestDigest(t *testing.T) {
 	wheels := []Wheel{{File: "a-1-py3-none-any.whl", SHA256: sumA, Size: 1}, {File: "b-1-py3-none-any.whl", SHA256: sumB, Size: 1}}
 	sum := exec.Command("sha256sum")
-	sum.Stdin = strings.NewReader("layout 1\n" + sumA + " a-1-py3-none-any.whl\n" + sumB + " b-1-py3-none-any.whl\n")
+	sum.Stdin = strings.NewReader("layout 2\n" + sumA + " a-1-py3-none-any.whl\n" + sumB + " b-1-py3-none-any.whl\n")
 	out, err := sum.Output()
 	if err != nil {
 		t.Fatal("this test needs sha256sum: ", err)

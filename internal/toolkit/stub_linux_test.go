@@ -12,19 +12,6 @@ import (
 	"github.com/relmat/relmat/internal/progress"
 )
 
-// driverHeader is cuda.h in small: functions, and names that a macro gives a
-// later version of.
-const driverHeader = `
-#define cuMemAlloc                          cuMemAlloc_v2
-  #  define cuCtxCreate  cuCtxCreate_v4
-#define CUDA_VERSION 13000
-CUresult CUDAAPI cuInit(unsigned int Flags);
-CUresult CUDAAPI cuMemAlloc(CUdeviceptr *dptr, size_t bytesize);
-CUresult CUDAAPI
-    cuDeviceGet (CUdevice *device, int ordinal);
-typedef void (CUDA_CB *CUhostFn)(void *userData);
-`
-
 func header(tb testing.TB) built {
 	return wheel{
 		name: "nvidia-cuda-runtime", version: "13.0.96", tag: "py3-none-any",

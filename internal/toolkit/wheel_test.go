@@ -100,6 +100,19 @@ func (w wheel) build(tb testing.TB) built {
 	return b
 }
 
+// driverHeader is cuda.h in small: functions, and names that a macro gives a
+// later version of.
+const driverHeader = `
+#define cuMemAlloc                          cuMemAlloc_v2
+  #  define cuCtxCreate  cuCtxCreate_v4
+#define CUDA_VERSION 13000
+CUresult CUDAAPI cuInit(unsigned int Flags);
+CUresult CUDAAPI cuMemAlloc(CUdeviceptr *dptr, size_t bytesize);
+CUresult CUDAAPI
+    cuDeviceGet (CUdevice *device, int ordinal);
+typedef void (CUDA_CB *CUhostFn)(void *userData);
+`
+
 // platform is that of most tests; its wheels can be fetched on any host.
 const platform = "linux-x86_64"
 

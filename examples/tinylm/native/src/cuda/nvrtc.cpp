@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cuda_check.h"
+#include "libraries.h"
 #include "tinylm/model.h"
 
 namespace fs = std::filesystem;
@@ -120,6 +121,7 @@ std::string device_arch() {
 }  // namespace
 
 std::string nvrtc_version() {
+  cuda::require_libraries();
   int major = 0;
   int minor = 0;
   check(nvrtcVersion(&major, &minor), "nvrtcVersion");
@@ -157,6 +159,7 @@ std::string nvrtc_header_dir(const std::string& program_dir) {
 }
 
 std::size_t nvrtc_compile(const std::string& header_dir, const std::string& arch) {
+  cuda::require_libraries();
   return compile(header_dir, arch).size();
 }
 
