@@ -42,6 +42,7 @@ need llvm-dlltool-19 llvm-19
 need osslsigncode osslsigncode
 need openssl openssl
 need java default-jre-headless
+need mvn maven
 for p in rustc-web rust-web-src libstd-rust-web-dev; do
   dpkg-query -W -f '${db:Status-Abbrev}' "$p" 2>/dev/null | grep -q '^ii' || packages+=("$p")
 done
@@ -70,8 +71,10 @@ fi
 # Everything that is not the system's own is seen there as it is here, so that
 # paths mean the same. The namespace goes with its last process, and the mounts
 # with it. Each step becomes the next, so that a signal to it reaches Wine.
-cat >"$bin/wine.partial" <<WINE
+for program in wine wineserver; do
+  cat >"$bin/$program.partial" <<WINE
 #!/bin/sh
+PATH=\$PATH:/usr/sbin:/sbin
 if [ "\$(id -u)" != 0 ]; then exec sudo -n -E "\$0" "\$@"; fi
 export WINEDEBUG="\${WINEDEBUG--all}" WINEPREFIX="\${WINEPREFIX-$cache/wineprefix}" XDG_RUNTIME_DIR="\${XDG_RUNTIME_DIR-/tmp}"
 exec unshare --mount --propagation private /bin/sh -c '
@@ -82,11 +85,12 @@ exec unshare --mount --propagation private /bin/sh -c '
     [ -d "\$d" ] && [ ! -L "\$d" ] || continue
     mkdir -p "\$root\$d" && mount --rbind "\$d" "\$root\$d" || exit 1
   done
-  cd "\$dir" && exec chroot "\$root" /bin/sh -c '\''cd "\$0" && exec /usr/bin/wine "\$@"'\'' "\$dir" "\$@"
-' wine "$root" "\$PWD" "\$@"
+  cd "\$dir" && exec chroot "\$root" /bin/sh -c '\''cd "\$0" && exec /usr/bin/$program "\$@"'\'' "\$dir" "\$@"
+' $program "$root" "\$PWD" "\$@"
 WINE
-chmod +x "$bin/wine.partial"
-mv "$bin/wine.partial" "$bin/wine"
+  chmod +x "$bin/$program.partial"
+  mv "$bin/$program.partial" "$bin/$program"
+done
 if [ ! -e "$cache/wineprefix/system.reg" ]; then
   say "making Wine's drive in $cache/wineprefix"
   "$bin/wine" wineboot --init >/dev/null 2>&1
@@ -126,7 +130,9 @@ jsign=$cache/jsign-7.1.jar
 digest=cfb48b07fdd2ee199bfc9e71d8dccdde67a799c4793602e446c7a101be62b3c4
 if [ ! -e "$jsign" ]; then
   say "fetching jsign 7.1"
-  curl -fsSL -o "$jsign.partial" https://repo1.maven.org/maven2/net/jsign/jsign/7.1/jsign-7.1.jar
+  mvn -q -B dependency:get -Dartifact=net.jsign:jsign:7.1 -Dtransitive=false >&2
+  local=$(mvn -q -B help:evaluate -Dexpression=settings.localRepository -DforceStdout)
+  cp "$local/net/jsign/jsign/7.1/jsign-7.1.jar" "$jsign.partial"
   echo "$digest  $jsign.partial" | sha256sum --check --quiet
   mv "$jsign.partial" "$jsign"
 fi

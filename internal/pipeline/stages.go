@@ -325,7 +325,7 @@ const smokeName = "smoke.json"
 // smoke proves that an asset runs; a proof on the same device stands.
 func (s *Session) smoke(ctx context.Context, row matrix.Row, a manifest.Asset, keep bool) (manifest.SmokeResult, string, error) {
 	var res manifest.SmokeResult
-	device := smoke.DetectDevice(ctx)
+	device := smoke.For(ctx, row.Platform, smoke.DetectDevice(ctx))
 	key := keyOf("smoke", smoke.Version, a.SHA256, s.File.Smoke, s.tag, device, s.besides(row, a.Package))
 	err := s.stage(ctx, row.Name, "smoke", a.Name, func(task *progress.Task) (string, bool, error) {
 		whole := func(dir string) error {
@@ -359,7 +359,7 @@ func (s *Session) smokeArchive(ctx context.Context, path string, device manifest
 		return manifest.SmokeResult{}, err
 	}
 	return smoke.Run(ctx, smoke.Options{
-		Archive: path, File: s.File, Inputs: inputs, Tag: s.tag, Device: device, Keep: keep, Task: task,
+		Archive: path, File: s.File, Inputs: inputs, Tag: s.tag, Device: device, Cache: s.Cache, Keep: keep, Task: task,
 		Libraries: s.hostLibraries, Over: func(row matrix.Row, pkg string) (string, error) { return s.archiveOver(row, pkg, path) },
 	})
 }
