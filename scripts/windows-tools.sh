@@ -7,7 +7,8 @@
 #     binutils make true delay imports;
 #   - a Rust whose standard library can be built for x86_64-pc-windows-gnu;
 #   - osslsigncode and a Java runtime with jsign, for Authenticode.
-# Prints, last, the directory that belongs into PATH.
+# Prints, last, the directory that belongs into PATH; windows-env beside it sets
+# PATH and what Cargo needs.
 set -euo pipefail
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/relmat-test
@@ -41,6 +42,7 @@ need llvm-dlltool-19 llvm-19
 need osslsigncode osslsigncode
 need openssl openssl
 need java default-jre-headless
+need mvn maven
 for p in rustc-web rust-web-src libstd-rust-web-dev; do
   dpkg-query -W -f '${db:Status-Abbrev}' "$p" 2>/dev/null | grep -q '^ii' || packages+=("$p")
 done
@@ -69,8 +71,10 @@ fi
 # Everything that is not the system's own is seen there as it is here, so that
 # paths mean the same. The namespace goes with its last process, and the mounts
 # with it. Each step becomes the next, so that a signal to it reaches Wine.
-cat >"$bin/wine.partial" <<WINE
+for program in wine wineserver; do
+  cat >"$bin/$program.partial" <<WINE
 #!/bin/sh
+PATH=\$PATH:/usr/sbin:/sbin
 if [ "\$(id -u)" != 0 ]; then exec sudo -n -E "\$0" "\$@"; fi
 export WINEDEBUG="\${WINEDEBUG--all}" WINEPREFIX="\${WINEPREFIX-$cache/wineprefix}" XDG_RUNTIME_DIR="\${XDG_RUNTIME_DIR-/tmp}"
 exec unshare --mount --propagation private /bin/sh -c '
@@ -81,11 +85,12 @@ exec unshare --mount --propagation private /bin/sh -c '
     [ -d "\$d" ] && [ ! -L "\$d" ] || continue
     mkdir -p "\$root\$d" && mount --rbind "\$d" "\$root\$d" || exit 1
   done
-  cd "\$dir" && exec chroot "\$root" /bin/sh -c '\''cd "\$0" && exec /usr/bin/wine "\$@"'\'' "\$dir" "\$@"
-' wine "$root" "\$PWD" "\$@"
+  cd "\$dir" && exec chroot "\$root" /bin/sh -c '\''cd "\$0" && exec /usr/bin/$program "\$@"'\'' "\$dir" "\$@"
+' $program "$root" "\$PWD" "\$@"
 WINE
-chmod +x "$bin/wine.partial"
-mv "$bin/wine.partial" "$bin/wine"
+  chmod +x "$bin/$program.partial"
+  mv "$bin/$program.partial" "$bin/$program"
+done
 if [ ! -e "$cache/wineprefix/system.reg" ]; then
   say "making Wine's drive in $cache/wineprefix"
   "$bin/wine" wineboot --init >/dev/null 2>&1
@@ -103,11 +108,33 @@ wine-1[0-9]*) ;;
   ;;
 esac
 
+# The linker of programs for x86_64-pc-windows-gnu: lld makes true delay-import
+# directories, and clang knows MinGW's libraries.
+cat >"$bin/x86_64-w64-mingw32-clang-lld.partial" <<'LINKER'
+#!/bin/sh
+exec clang-19 --target=x86_64-w64-mingw32 -fuse-ld=lld-19 "$@"
+LINKER
+chmod +x "$bin/x86_64-w64-mingw32-clang-lld.partial"
+mv "$bin/x86_64-w64-mingw32-clang-lld.partial" "$bin/x86_64-w64-mingw32-clang-lld"
+
+# What Cargo needs to build for that triple, for a shell to read.
+cat >"$cache/windows-env.partial" <<ENV
+export PATH='$bin':"\$PATH"
+export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_UNSTABLE_BUILD_STD=std,panic_unwind
+export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER='$bin/x86_64-w64-mingw32-clang-lld'
+export CC_x86_64_pc_windows_gnu=x86_64-w64-mingw32-gcc-posix CXX_x86_64_pc_windows_gnu=x86_64-w64-mingw32-g++-posix
+# libstdc++-6.dll is on no user's machine.
+export CXXSTDLIB_x86_64_pc_windows_gnu=static:-bundle=stdc++
+ENV
+mv "$cache/windows-env.partial" "$cache/windows-env"
+
 jsign=$cache/jsign-7.1.jar
 digest=cfb48b07fdd2ee199bfc9e71d8dccdde67a799c4793602e446c7a101be62b3c4
 if [ ! -e "$jsign" ]; then
   say "fetching jsign 7.1"
-  curl -fsSL -o "$jsign.partial" https://repo1.maven.org/maven2/net/jsign/jsign/7.1/jsign-7.1.jar
+  mvn -q -B dependency:get -Dartifact=net.jsign:jsign:7.1 -Dtransitive=false >&2
+  local=$(mvn -q -B help:evaluate -Dexpression=settings.localRepository -DforceStdout)
+  cp "$local/net/jsign/jsign/7.1/jsign-7.1.jar" "$jsign.partial"
   echo "$digest  $jsign.partial" | sha256sum --check --quiet
   mv "$jsign.partial" "$jsign"
 fi

@@ -35,6 +35,8 @@ type Options struct {
 	TargetDir string
 	// Env is the whole environment, composed by package toolchain.
 	Env []string
+	// DelayLoad are libraries that the programs must load with delay.
+	DelayLoad []toolchain.DelayLoad
 	// Toolkit identifies the CUDA toolkit, and Pins are the source's pins, for
 	// the native-cache marker.
 	Toolkit  string
@@ -74,6 +76,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	res := &Result{Programs: map[string]string{}, OutDirs: map[string][]string{}}
 	for _, p := range o.Programs {
 		if err := o.program(ctx, p, res); err != nil {
+			return nil, fmt.Errorf("building %s: %w", p.Name, err)
+		}
+		if err := checkDelayLoad(res.Programs[p.Name], o.DelayLoad); err != nil {
 			return nil, fmt.Errorf("building %s: %w", p.Name, err)
 		}
 	}

@@ -96,7 +96,7 @@ packages: {tiny: {asset: "tiny-{{.Target}}", programs: [app]}}
 	}
 	row := f.Rows()[0]
 	state := filepath.Join(p.dir, "state")
-	vars, err := toolchain.Variables(row, row.Fields("0.3.0", "v0.3.0"), "", filepath.Join(state, "cargo"))
+	vars, err := toolchain.Variables(row, row.Fields("0.3.0", "v0.3.0"), toolchain.Toolkits{}, filepath.Join(state, "cargo"))
 	if err != nil {
 		t.Fatal(err)
 	}

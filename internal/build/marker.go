@@ -35,6 +35,9 @@ func (o Options) purgeStaleNative(ctx context.Context, tools []toolchain.Tool) e
 		"cpu: " + o.Row.CPU.Level,
 		"crates: " + strings.Join(o.Row.Native.Crates, " "),
 	}, ids...)
+	for _, d := range o.DelayLoad {
+		facts = append(facts, "delay load "+d.Name+": "+d.Dir)
+	}
 	for _, k := range o.Row.Env.Keys {
 		facts = append(facts, "env "+k+": "+o.Row.Env.Values[k])
 	}

@@ -95,9 +95,15 @@ type Device struct {
 	// Emulator is what can run programs as an older CPU would, with its version:
 	// "qemu-x86_64 7.2.22".
 	Emulator string `json:"emulator,omitempty"`
+	// Runner is what ran the programs of another platform than the host's, with
+	// its version: "Wine 10.0".
+	Runner string `json:"runner,omitempty"`
 }
 
 func (d Device) String() string {
+	if d.Runner != "" {
+		return d.CPU + ", under " + d.Runner
+	}
 	if len(d.GPUs) == 0 {
 		return d.CPU + ", no GPU"
 	}

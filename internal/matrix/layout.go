@@ -71,6 +71,12 @@ func (l Layout) Place(name, inWheel string) string {
 	return path.Join(l.Libraries, name)
 }
 
+// FromPrograms leads from the directory of the programs to that of the library
+// which Place places, with slashes.
+func (l Layout) FromPrograms(name, inWheel string) string {
+	return relPath(l.Programs, path.Dir(l.Place(name, inWheel)))
+}
+
 // Hooks are the places of the layout in which the program's own delay-load
 // hook looks, relative to the directory of the programs.
 func (l Layout) Hooks() map[string]string {

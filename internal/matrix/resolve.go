@@ -233,10 +233,12 @@ func (r Row) BuildHosts() []Platform {
 	return hosts
 }
 
-// On is the row as it is built on a host: with the triple for it.
+// On is the row as it is built on a host: with the triple for it. A triple that
+// is not the target's makes it a substitute.
 func (r Row) On(host Platform) Row {
-	if t := r.Hosts.Values[host.String()].Triple; t != "" {
-		r.Triple = t
+	r.Triple, r.released = r.Released(), ""
+	if t := r.Hosts.Values[host.String()].Triple; t != "" && t != r.Triple {
+		r.Triple, r.released = t, r.Triple
 	}
 	return r
 }

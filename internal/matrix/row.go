@@ -15,8 +15,10 @@ type Row struct {
 	Target
 	Platform Platform
 
-	project Project
-	origins map[string]string
+	// released is the triple that the row has besides Triple, see On.
+	released string
+	project  Project
+	origins  map[string]string
 }
 
 // Platform is where a target's programs run.
@@ -99,7 +101,8 @@ type Left struct{ Name, Reason string }
 type Selection struct {
 	Rows []Row
 	Left []Left
-	// Full tells that every target that is not on request was selected.
+	// Full tells that every target that is not on request was selected, and no
+	// substitute.
 	Full bool
 }
 
@@ -129,8 +132,13 @@ func (f *File) Select(patterns []string, host Platform) (Selection, error) {
 		case !slices.Contains(r.BuildHosts(), host):
 			sel.Left = append(sel.Left, Left{r.Name, fmt.Sprintf("needs a %s host, this is %s", hostNames(r), host)})
 			sel.Full = sel.Full && r.IsOnRequest()
+		case len(patterns) == 0 && r.On(host).IsSubstitute():
+			sel.Left = append(sel.Left, Left{r.Name, substituteReason(r.On(host), host)})
+			sel.Full = sel.Full && r.IsOnRequest()
 		default:
-			sel.Rows = append(sel.Rows, r.On(host))
+			row := r.On(host)
+			sel.Rows = append(sel.Rows, row)
+			sel.Full = sel.Full && !row.IsSubstitute()
 		}
 	}
 	if len(sel.Rows) == 0 {

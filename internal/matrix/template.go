@@ -19,9 +19,11 @@ type Fields struct {
 	// steps; Inputs are the paths of the fetched inputs by name, which lie side
 	// by side in InputDir.
 	Package, Work, InputDir string
-	// Toolkit is the directory of the CUDA toolkit, for env.
-	Toolkit string
-	Inputs  map[string]string
+	// Toolkit is the directory of the CUDA toolkit whose programs run on the host
+	// that builds, TargetToolkit that of the toolkit for the target's platform,
+	// for env. They differ where the platforms do.
+	Toolkit, TargetToolkit string
+	Inputs                 map[string]string
 }
 
 // Expand executes the template text with the fields. A field that does not

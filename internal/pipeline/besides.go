@@ -26,7 +26,7 @@ func (s *Session) hostLibraries(row matrix.Row) ([]string, error) {
 		}
 		return dirs, nil
 	}
-	vars, err := toolchain.Variables(row, row.Fields(s.version, s.tag), "", s.targetDir(row, "cargo"))
+	vars, err := toolchain.Variables(row, row.Fields(s.version, s.tag), toolchain.Toolkits{}, s.targetDir(row, "cargo"))
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (s *Session) archiveOver(row matrix.Row, pkg, beside string) (string, error
 		return "", fmt.Errorf("%s has no such package", s.File.Path)
 	}
 	// An archive that is tested alone is of whatever version it says itself.
-	stem, _, err := packageNames(p, row.Fields(cmp.Or(s.version, "*"), cmp.Or(s.tag, "*")))
+	stem, _, err := packageNames(p, row, row.Fields(cmp.Or(s.version, "*"), cmp.Or(s.tag, "*")))
 	if err != nil {
 		return "", err
 	}

@@ -57,10 +57,10 @@ func (s *Session) Doctor(ctx context.Context, targets []string) (*Diagnosis, err
 	doctor := &toolchain.Doctor{Host: host, Dir: s.Source, Timeout: doctorTimeout}
 	for _, row := range rows {
 		t := TargetDiagnosis{Target: row.Name, Triple: row.Triple}
-		if hosts := row.BuildHosts(); !slices.Contains(hosts, host) {
-			for _, h := range hosts {
-				t.NeedsHosts = append(t.NeedsHosts, h.String())
-			}
+		// A substitute is for who asks for it.
+		substitute := len(targets) == 0 && row.On(host).IsSubstitute()
+		if !slices.Contains(row.BuildHosts(), host) || substitute {
+			t.NeedsHosts = releaseHosts(row)
 			d.Targets = append(d.Targets, t)
 			continue
 		}
@@ -103,7 +103,7 @@ func (s *Session) anywhere(patterns []string, host matrix.Platform) ([]matrix.Ro
 // diagnose checks one target that this host should build.
 func (s *Session) diagnose(ctx context.Context, doctor *toolchain.Doctor, row matrix.Row, device manifest.Device) ([]toolchain.Check, error) {
 	tk := s.findToolkit(row)
-	vars, err := toolchain.Variables(row, row.Fields("", ""), tk.home(), s.targetDir(row, "cargo"))
+	vars, err := toolchain.Variables(row, row.Fields("", ""), toolchain.Toolkits{Host: tk.home(), Target: tk.home()}, s.targetDir(row, "cargo"))
 	if err != nil {
 		return nil, fmt.Errorf("%s: target %s: %w", s.File.Path, row.Name, err)
 	}

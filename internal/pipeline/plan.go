@@ -140,12 +140,12 @@ func (s *Session) planTarget(row matrix.Row, fields matrix.Fields) (TargetPlan, 
 	for _, h := range row.BuildHosts() {
 		p.Hosts = append(p.Hosts, HostPlan{h.String(), row.On(h).Triple})
 	}
-	home := ""
+	var tk toolchain.Toolkits
 	if row.Toolkit != "" {
-		home = FromToolkit
+		tk.Host, tk.Target = FromToolkit, FromToolkit
 	}
 	var err error
-	if p.Env, err = toolchain.Variables(row, fields, home, s.plannedTargetDir(row)); err != nil {
+	if p.Env, err = toolchain.Variables(row, fields, tk, s.plannedTargetDir(row)); err != nil {
 		return p, err
 	}
 	p.CompilerCache = toolchain.CompilerCacheVariables(row.CompilerCache)
@@ -176,7 +176,7 @@ func (s *Session) plannedTargetDir(row matrix.Row) string {
 func (s *Session) planPackage(row matrix.Row, name string, fields matrix.Fields) (PackagePlan, error) {
 	p := s.File.Packages.Values[name]
 	plan := PackagePlan{Package: name}
-	stem, root, err := packageNames(p, fields)
+	stem, root, err := packageNames(p, row, fields)
 	if err != nil {
 		return plan, err
 	}
@@ -238,10 +238,11 @@ func (s *Session) planPackage(row matrix.Row, name string, fields matrix.Fields)
 
 // packageNames gives the archive's name without its extension, and the
 // directory in it.
-func packageNames(p matrix.Package, fields matrix.Fields) (stem, root string, err error) {
+func packageNames(p matrix.Package, row matrix.Row, fields matrix.Fields) (stem, root string, err error) {
 	if stem, err = fields.Expand(p.Asset); err != nil {
 		return "", "", err
 	}
+	stem += row.Suffix()
 	if p.Root == nil {
 		return stem, stem, nil
 	}

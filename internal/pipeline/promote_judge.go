@@ -268,7 +268,7 @@ func (j judgement) assets(c *publish.Contents, row matrix.Row, p *manifest.PartF
 		has[a.Name] = a
 	}
 	for _, pkg := range j.file.PackagesOf(row) {
-		stem, _, err := packageNames(j.file.Packages.Values[pkg], row.Fields(p.Version, c.Tag))
+		stem, _, err := packageNames(j.file.Packages.Values[pkg], row, row.Fields(p.Version, c.Tag))
 		if err != nil {
 			t.problem(Broken, "package %s: %v", pkg, err)
 			continue

@@ -73,7 +73,7 @@ func (s *scene) add(target string) {
 			Part: manifest.Part{Target: target, Triple: row.Triple, Row: digits(target), Keys: map[string]string{}},
 		}
 		for _, pkg := range s.j.file.PackagesOf(row) {
-			stem, _, _ := packageNames(s.j.file.Packages.Values[pkg], row.Fields("1.0", "v1"))
+			stem, _, _ := packageNames(s.j.file.Packages.Values[pkg], row, row.Fields("1.0", "v1"))
 			a := manifest.Asset{Name: stem + ".zip", Package: pkg, Size: 10, SHA256: digits(stem)}
 			p.Assets = append(p.Assets, a)
 			s.put(a)

@@ -240,6 +240,10 @@ func (s *Session) preflight(ctx context.Context, sel matrix.Selection, o Release
 			return "", false, err
 		}
 		for _, row := range sel.Rows {
+			if o.Part && row.IsSubstitute() {
+				return "", false, fmt.Errorf("target %s is released as %s, and this host builds it for %s: make its part on a host of %s",
+					row.Name, row.Released(), row.Triple, strings.Join(releaseHosts(row), " or "))
+			}
 			if len(s.builtPrograms(row)) > 0 {
 				env := toolchain.FilterEnv(s.Env, row.Pass)
 				if err := toolchain.Missing(toolchain.Tools(row, env), env); err != nil {
@@ -249,8 +253,10 @@ func (s *Session) preflight(ctx context.Context, sel matrix.Selection, o Release
 			if row.Toolkit == "" {
 				continue
 			}
-			if _, err := s.readLock(row.Toolkit, row.Platform.String()); err != nil {
-				return "", false, fmt.Errorf("target %s: %w", row.Name, err)
+			for _, platform := range s.toolkitPlatforms(row, matrix.Host()) {
+				if _, err := s.readLock(row.Toolkit, platform); err != nil {
+					return "", false, fmt.Errorf("target %s: %w", row.Name, err)
+				}
 			}
 		}
 		if err := s.prepareState(); err != nil {
@@ -272,6 +278,17 @@ func (s *Session) preflight(ctx context.Context, sel matrix.Selection, o Release
 		return said, false, nil
 	})
 	return rel, err
+}
+
+// releaseHosts are the platforms that build what is released of the row.
+func releaseHosts(row matrix.Row) []string {
+	var names []string
+	for _, h := range row.BuildHosts() {
+		if row.On(h).Triple == row.Released() {
+			names = append(names, h.String())
+		}
+	}
+	return names
 }
 
 // checkCommit holds the checkout against the tag: what is released must be

@@ -13,6 +13,7 @@ import (
 
 	"github.com/relmat/relmat/internal/matrix"
 	"github.com/relmat/relmat/internal/progress"
+	"github.com/relmat/relmat/internal/toolchain"
 )
 
 const minimal = `
@@ -358,7 +359,7 @@ func TestBuildOptions(t *testing.T) {
 	s, _ := open(t, strings.Replace(minimal, "toolkit: cuda}", `toolkit: cuda, env: {TOOLS: "{{.Toolkit}}/bin", NAME: "{{.Project}} {{.Version}} {{.Tag}}"}}`, 1))
 	s.version, s.tag = "1.2.3", "v1.2.3"
 	s.Env = []string{"PATH=/bin", "GITHUB_TOKEN=secret"}
-	o, err := s.buildOptions(row(t, s, "y"), "/cu13")
+	o, err := s.buildOptions(row(t, s, "y"), toolchain.Toolkits{Host: "/cu13", Target: "/cu13"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -375,7 +376,7 @@ func TestBuildOptions(t *testing.T) {
 	}
 
 	s, _ = open(t, strings.Replace(minimal, "toolkit: cuda}", `toolkit: cuda, env: {TOOLS: "{{if .Toolkit}}{{.Inputs.none}}{{end}}"}}`, 1))
-	if _, err := s.buildOptions(row(t, s, "y"), "/cu13"); err == nil || !strings.HasPrefix(err.Error(), s.File.Path+": target y: env.TOOLS: template ") {
+	if _, err := s.buildOptions(row(t, s, "y"), toolchain.Toolkits{Host: "/cu13", Target: "/cu13"}); err == nil || !strings.HasPrefix(err.Error(), s.File.Path+": target y: env.TOOLS: template ") {
 		t.Errorf("a template that fails gives %v", err)
 	}
 }

@@ -71,19 +71,19 @@ func (s *Session) build(ctx context.Context, row matrix.Row) (*built, error) {
 	if err != nil {
 		return nil, err
 	}
+	tools, hostDigest, err := s.hostToolkit(ctx, row, tk, digest)
+	if err != nil {
+		return nil, err
+	}
 	pins, err := s.pins()
 	if err != nil {
 		return nil, err
 	}
-	home := ""
-	if tk != nil {
-		home = tk.Home()
-	}
-	o, err := s.buildOptions(row, home)
+	o, err := s.buildOptions(row, tools)
 	if err != nil {
 		return nil, err
 	}
-	o.Toolkit, o.Pins = digest, pins
+	o.Toolkit, o.Pins = hostDigest, pins
 	if len(o.Programs) == 0 {
 		res, err := build.Run(ctx, o)
 		return &built{res, tk, o.Env}, err
@@ -104,17 +104,16 @@ func (s *Session) build(ctx context.Context, row matrix.Row) (*built, error) {
 	return &built{res, tk, o.Env}, err
 }
 
-// buildOptions says how the row is built with the toolkit at home, if it has
-// one.
-func (s *Session) buildOptions(row matrix.Row, home string) (build.Options, error) {
+// buildOptions says how the row is built with its toolkits, if it has some.
+func (s *Session) buildOptions(row matrix.Row, tk toolchain.Toolkits) (build.Options, error) {
 	targetDir := s.targetDir(row, "cargo")
-	vars, err := toolchain.Variables(row, row.Fields(s.version, s.tag), home, targetDir)
+	vars, err := toolchain.Variables(row, row.Fields(s.version, s.tag), tk, targetDir)
 	if err != nil {
 		return build.Options{}, fmt.Errorf("%s: target %s: %w", s.File.Path, row.Name, err)
 	}
 	o := build.Options{
 		Row: row, Source: s.Source, TargetDir: targetDir, Env: toolchain.BuildEnv(s.Env, row, vars),
-		Log: s.targetDir(row, "logs", "build.log"), Secrets: s.Secrets,
+		Log: s.targetDir(row, "logs", "build.log"), Secrets: s.Secrets, DelayLoad: tk.DelayLoad,
 	}
 	for _, name := range s.builtPrograms(row) {
 		o.Programs = append(o.Programs, s.program(row, name))
@@ -276,7 +275,7 @@ func (s *Session) planBundle(ctx context.Context, row matrix.Row, name string, b
 // archive packs a bundle into its asset.
 func (s *Session) archive(ctx context.Context, row matrix.Row, b Bundle) (manifest.Asset, string, error) {
 	p := s.File.Packages.Values[b.Package]
-	stem, prefix, err := packageNames(p, row.Fields(s.version, s.tag))
+	stem, prefix, err := packageNames(p, row, row.Fields(s.version, s.tag))
 	if err != nil {
 		return manifest.Asset{}, "", fmt.Errorf("%s: package %s: %w", s.File.Path, b.Package, err)
 	}
@@ -326,7 +325,7 @@ const smokeName = "smoke.json"
 // smoke proves that an asset runs; a proof on the same device stands.
 func (s *Session) smoke(ctx context.Context, row matrix.Row, a manifest.Asset, keep bool) (manifest.SmokeResult, string, error) {
 	var res manifest.SmokeResult
-	device := smoke.DetectDevice(ctx)
+	device := smoke.For(ctx, row.Platform, smoke.DetectDevice(ctx))
 	key := keyOf("smoke", smoke.Version, a.SHA256, s.File.Smoke, s.tag, row.CPU.Level, device, s.besides(row, a.Package))
 	err := s.stage(ctx, row.Name, "smoke", a.Name, func(task *progress.Task) (string, bool, error) {
 		whole := func(dir string) error {
@@ -360,7 +359,7 @@ func (s *Session) smokeArchive(ctx context.Context, path string, device manifest
 		return manifest.SmokeResult{}, err
 	}
 	return smoke.Run(ctx, smoke.Options{
-		Archive: path, File: s.File, Inputs: inputs, Tag: s.tag, Device: device, Keep: keep, Task: task,
+		Archive: path, File: s.File, Inputs: inputs, Tag: s.tag, Device: device, Cache: s.Cache, Keep: keep, Task: task,
 		Libraries: s.hostLibraries, Over: func(row matrix.Row, pkg string) (string, error) { return s.archiveOver(row, pkg, path) },
 	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/relmat/relmat/internal/matrix"
 	"github.com/relmat/relmat/internal/progress"
+	"github.com/relmat/relmat/internal/toolchain"
 	"github.com/relmat/relmat/internal/toolkit"
 )
 
@@ -100,6 +101,38 @@ func (s *Session) toolkit(ctx context.Context, row matrix.Row) (*toolkit.Toolkit
 	return s.ensureToolkit(ctx, row.Name, row.Toolkit, row.Platform.String(), false)
 }
 
+// hostToolkit brings what of CUDA the row's build gets, where tk is the toolkit
+// of the target's platform: on a host of another one the compilers are those of
+// the same release for the host. The digest is that of both.
+func (s *Session) hostToolkit(ctx context.Context, row matrix.Row, tk *toolkit.Toolkit, digest string) (toolchain.Toolkits, string, error) {
+	var tks toolchain.Toolkits
+	if tk == nil || len(s.builtPrograms(row)) == 0 {
+		return tks, digest, nil
+	}
+	tks.Host, tks.Target = tk.Home(), tk.Home()
+	if host := matrix.Host(); host != row.Platform {
+		tools, hostDigest, err := s.ensureToolkit(ctx, row.Name, row.Toolkit, host.String(), false)
+		if err != nil {
+			return tks, "", err
+		}
+		tks.Host = tools.Home()
+		digest += " " + hostDigest
+	}
+	var err error
+	tks.DelayLoad, err = s.delayLoad(row, tk)
+	return tks, digest, err
+}
+
+// toolkitPlatforms are the platforms whose wheels the row's build takes on a
+// host.
+func (s *Session) toolkitPlatforms(row matrix.Row, host matrix.Platform) []string {
+	platforms := []string{row.Platform.String()}
+	if host != row.Platform && len(s.builtPrograms(row)) > 0 {
+		platforms = append(platforms, host.String())
+	}
+	return platforms
+}
+
 // ensureToolkit returns the toolkit and the digest of its wheels.
 func (s *Session) ensureToolkit(ctx context.Context, target, name, platform string, force bool) (tk *toolkit.Toolkit, digest string, err error) {
 	lock, err := s.readLock(name, platform)
@@ -151,12 +184,20 @@ func (s *Session) toolkitNames(names []string) ([]string, error) {
 	return names, nil
 }
 
-// platformsOf lists the platforms of the targets that use the toolkit.
+// platformsOf lists the platforms of the targets that use the toolkit, and of
+// the hosts that build them.
 func (s *Session) platformsOf(name string) []string {
 	var platforms []string
 	for _, row := range s.File.Rows() {
-		if p := row.Platform.String(); row.Toolkit == name && !slices.Contains(platforms, p) {
-			platforms = append(platforms, p)
+		if row.Toolkit != name {
+			continue
+		}
+		for _, host := range row.BuildHosts() {
+			for _, p := range s.toolkitPlatforms(row, host) {
+				if !slices.Contains(platforms, p) {
+					platforms = append(platforms, p)
+				}
+			}
 		}
 	}
 	return platforms

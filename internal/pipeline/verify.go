@@ -254,7 +254,7 @@ func (s *Session) packageOf(row matrix.Row, path string) (string, error) {
 	}
 	// An archive is named as the matrix names its asset, if nobody renamed it.
 	for _, n := range names {
-		stem, _, err := packageNames(s.File.Packages.Values[n], row.Fields("*", "*"))
+		stem, _, err := packageNames(s.File.Packages.Values[n], row, row.Fields("*", "*"))
 		if err != nil {
 			continue
 		}

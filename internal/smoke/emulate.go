@@ -104,6 +104,8 @@ func (t *tester) proveLevel(ctx context.Context, level string, passed []manifest
 	}
 	facts, known := emulators.Levels[level]
 	switch {
+	case t.runner != nil:
+		return notProven("%s uses this host's CPU, and relmat knows no emulator for it", t.runner)
 	case !known:
 		return notProven("relmat knows no emulator for it")
 	case facts.Lacks != "":
@@ -169,7 +171,7 @@ func (t *tester) proveLevel(ctx context.Context, level string, passed []manifest
 
 // afresh gives the steps directories in which none has run.
 func (t *tester) afresh() error {
-	dir := filepath.Dir(t.fields.Work)
+	dir := filepath.Dir(t.work)
 	env := t.env
 	t.env = nil
 	for _, d := range []string{"work", "home", "tmp"} {
@@ -184,7 +186,8 @@ func (t *tester) afresh() error {
 		}
 		t.env = append(t.env, name+"="+value)
 	}
-	t.fields.Work = filepath.Join(dir, "emulated", "work")
+	t.work = filepath.Join(dir, "emulated", "work")
+	t.fields.Work = t.work
 	return nil
 }
 

@@ -23,7 +23,7 @@ var searchPath = map[string]string{"linux": "LD_LIBRARY_PATH", "windows": "PATH"
 // complete gives the package at root what its users have besides: the packages
 // that they unpack over it, in dir, and the libraries of the host. It returns
 // the environment in which these are found.
-func (o Options) complete(ctx context.Context, dir, root string, row matrix.Row, m manifest.Manifest, env []string) ([]string, error) {
+func (o Options) complete(ctx context.Context, dir, root string, row matrix.Row, m manifest.Manifest, r *runner, env []string) ([]string, error) {
 	over := map[string]bool{}
 	host := false
 	for _, l := range m.HostLibraries {
@@ -52,11 +52,18 @@ func (o Options) complete(ctx context.Context, dir, root string, row matrix.Row,
 		return nil, fmt.Errorf("the package leaves the vendor's libraries to its users: %w", err)
 	}
 	name := searchPath[runtime.GOOS]
-	value := strings.Join(dirs, string(os.PathListSeparator))
+	separator := string(os.PathListSeparator)
+	if r != nil {
+		name, separator = r.Search, ";"
+		for i, dir := range dirs {
+			dirs[i] = r.guest(dir)
+		}
+	}
+	value := strings.Join(dirs, separator)
 	env = slices.Clone(env)
 	for i, kv := range env {
 		if old, ok := strings.CutPrefix(kv, name+"="); ok {
-			env[i] = name + "=" + value + string(os.PathListSeparator) + old
+			env[i] = name + "=" + value + separator + old
 			return env, nil
 		}
 	}

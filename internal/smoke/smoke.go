@@ -75,6 +75,9 @@ type Options struct {
 	// of a package that users unpack over the tested one ("runtime: split").
 	Libraries func(matrix.Row) ([]string, error)
 	Over      func(row matrix.Row, pkg string) (string, error)
+	// Cache is the directory in which drives of runners are kept, for packages
+	// of another platform than the host's.
+	Cache string
 	// Keep leaves the directory of a failed test.
 	Keep bool
 	Task *progress.Task
@@ -109,23 +112,43 @@ func Run(ctx context.Context, o Options) (res manifest.SmokeResult, err error) {
 	if !ok {
 		return res, fmt.Errorf("%s is of target %q, which is not in %s", o.Archive, m.Target, o.File.Path)
 	}
-	if row.Platform != matrix.Host() {
-		return res, fmt.Errorf("%s is for %s and cannot run on this host, which is %s", o.Archive, row.Platform, matrix.Host())
+	r, err := findRunner(ctx, row.Platform)
+	if err != nil {
+		return res, fmt.Errorf("%s: %w", o.Archive, err)
 	}
 	if len(m.RuntimeOf) > 0 {
 		o.Task.Note("it holds libraries alone, which are tested with %s", strings.Join(m.RuntimeOf, ", "))
 		return manifest.SmokeResult{Package: m.Package, Target: m.Target, Device: o.Device}, nil
 	}
-	env, err := o.complete(ctx, at.path("package"), root, row, m, scrubbedEnv(at.dir))
+	scrubbed := scrubbedEnv(at.dir)
+	if r != nil {
+		o.Device = r.device(o.Device)
+		if said := r.tooOld(); said != "" {
+			o.Task.Warn("%s", said)
+		}
+		if err := r.freshDrive(ctx, o.Cache, at.dir, o.Task); err != nil {
+			return res, err
+		}
+		scrubbed = r.scrubbedEnv(at.dir)
+		defer func() {
+			if eerr := r.end(ctx, scrubbed); err == nil && eerr != nil {
+				err = fmt.Errorf("ending %s: %w", r, eerr)
+			}
+		}()
+	}
+	env, err := o.complete(ctx, at.path("package"), root, row, m, r, scrubbed)
 	if err != nil {
 		return res, fmt.Errorf("%s: %w", o.Archive, err)
 	}
 	fields := row.Fields(m.Version, o.Tag)
-	fields.Package, fields.Work, fields.InputDir = root, at.path("work"), at.path("inputs")
-	if fields.Inputs, err = placeInputs(o.Inputs, fields.InputDir); err != nil {
+	fields.Package, fields.Work, fields.InputDir = r.guest(root), r.guest(at.path("work")), r.guest(at.path("inputs"))
+	if fields.Inputs, err = placeInputs(o.Inputs, at.path("inputs")); err != nil {
 		return res, err
 	}
-	t := tester{o: o, root: root, manifest: m, fields: fields, env: env, values: map[string]map[string]string{}}
+	for name, path := range fields.Inputs {
+		fields.Inputs[name] = r.guest(path)
+	}
+	t := tester{o: o, root: root, work: at.path("work"), manifest: m, fields: fields, env: env, runner: r, values: map[string]map[string]string{}}
 	res = manifest.SmokeResult{Package: m.Package, Target: m.Target, Device: o.Device}
 	for _, name := range o.File.Smoke.Steps.Keys {
 		step := o.File.Smoke.Steps.Values[name]
@@ -242,11 +265,14 @@ func scrubbedEnv(dir string) []string {
 }
 
 type tester struct {
-	o        Options
-	root     string
-	manifest manifest.Manifest
-	fields   matrix.Fields
-	env      []string
+	o Options
+	// root and work are the package and the directory of the steps.
+	root, work string
+	manifest   manifest.Manifest
+	fields     matrix.Fields
+	env        []string
+	// runner runs the programs, if they are of another platform.
+	runner *runner
 	// values are what earlier steps' groups matched, by step.
 	values map[string]map[string]string
 	// emulator runs the programs, if it is not nil; fault is why it could not
@@ -261,6 +287,9 @@ func (t *tester) step(ctx context.Context, name string, s matrix.Step) manifest.
 	r := manifest.StepResult{Name: name}
 	if s.Device == "cuda" && len(t.o.Device.GPUs) == 0 {
 		r.Status, r.Reason = manifest.NotRun, "it needs a CUDA device, and this host has none"
+		if t.runner != nil {
+			r.Reason = "it needs a CUDA device, and " + t.runner.Name + " gives programs none"
+		}
 		return r
 	}
 	fail := func(format string, args ...any) manifest.StepResult {
@@ -286,10 +315,13 @@ func (t *tester) step(ctx context.Context, name string, s matrix.Step) manifest.
 	}
 	cmd := proc.Cmd{
 		Path: filepath.Join(t.root, filepath.FromSlash(t.manifest.Programs[s.Program])), Args: args,
-		Dir: t.fields.Work, Env: t.env, Stdout: keep(&stdout), Stderr: keep(&stderr),
+		Dir: t.work, Env: t.env, Stdout: keep(&stdout), Stderr: keep(&stderr),
 	}
 	if t.emulator != nil {
 		t.emulate(&cmd)
+	}
+	if t.runner != nil {
+		t.runner.wrap(&cmd)
 	}
 	r.Command = cmd.String()
 	start := time.Now()
@@ -311,8 +343,9 @@ func (t *tester) step(ctx context.Context, name string, s matrix.Step) manifest.
 	} else if err != nil {
 		return fail("%v", err)
 	}
-	if code != s.Expect.Exit {
-		return fail("it ended with exit code %d, expected %d", code, s.Expect.Exit)
+	if want, _ := t.runner.exit(s.Expect.Exit); code != want {
+		_, meaning := t.runner.exit(code)
+		return fail("it ended with exit code %d, expected %d%s", code, want, meaning)
 	}
 	r.Values = map[string]string{}
 	for _, out := range []struct{ name, expr, text string }{

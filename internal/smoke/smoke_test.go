@@ -300,7 +300,7 @@ func TestRefusesArchive(t *testing.T) {
 		{"program outside", pkg{manifest: `{"schema":1,` + good + `,"programs":{"prog":"../../../bin/sh"},"files":[{"path":"../../../bin/sh","mode":"0755"}]}`}, "is not allowed"},
 		{"absolute program", pkg{manifest: `{"schema":1,` + good + `,"programs":{"prog":"/bin/sh"},"files":[{"path":"/bin/sh","mode":"0755"}]}`}, "is not allowed"},
 		{"unknown target", pkg{target: "mars"}, `is of target "mars", which is not in targets.yaml`},
-		{"another platform", pkg{target: "there"}, "is for windows-aarch64 and cannot run on this host"},
+		{"another platform", pkg{target: "there"}, "programs for windows-aarch64 cannot run on this host"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -60,15 +60,28 @@ type Variable struct {
 	Value string `json:"value"`
 }
 
+// Toolkits are what of CUDA a build gets.
+type Toolkits struct {
+	// Host is the directory of the toolkit whose programs run on the host that
+	// builds, Target that of the toolkit for the target's platform: the same
+	// where the platforms are. Both are empty where the row has no toolkit.
+	Host, Target string
+	// DelayLoad are the libraries of a Windows target's toolkit.
+	DelayLoad []DelayLoad
+}
+
 // Variables are what relmat sets for the target's build, in the order in which
-// later ones may speak of earlier ones. home is the toolkit's directory, empty
-// for none; fields are those of the row's templates. PATH is not among them.
-func Variables(row matrix.Row, fields matrix.Fields, home, targetDir string) ([]Variable, error) {
+// later ones may speak of earlier ones. fields are those of the row's templates.
+// PATH is not among them.
+func Variables(row matrix.Row, fields matrix.Fields, tk Toolkits, targetDir string) ([]Variable, error) {
 	var vars []Variable
 	set := func(name, value string) { vars = append(vars, Variable{name, value}) }
-	if home != "" {
-		set("CUDA_HOME", home)
-		set("CUDA_PATH", home)
+	if tk.Host != "" {
+		set("CUDA_HOME", tk.Host)
+		set("CUDA_PATH", tk.Host)
+	}
+	if len(tk.DelayLoad) > 0 {
+		set(DelayLoadVariable, encodeDelayLoad(tk.DelayLoad))
 	}
 	if row.CUDA.Architectures != "" {
 		set(row.CUDA.Env, row.CUDA.Architectures)
@@ -86,7 +99,7 @@ func Variables(row matrix.Row, fields matrix.Fields, home, targetDir string) ([]
 	set("CARGO_ENCODED_RUSTFLAGS", strings.Join(flags, "\x1f"))
 	set("CARGO_TARGET_DIR", targetDir)
 	set("CARGO_TERM_COLOR", "never")
-	fields.Toolkit = home
+	fields.Toolkit, fields.TargetToolkit = tk.Host, tk.Target
 	for _, k := range row.Env.Keys {
 		value, err := fields.Expand(row.Env.Values[k])
 		if err != nil {

@@ -120,7 +120,7 @@ func TestBuildEnvToolkit(t *testing.T) {
 // buildEnv composes the environment as the pipeline does.
 func buildEnv(t *testing.T, host []string, r matrix.Row, home string) []string {
 	t.Helper()
-	vars, err := toolchain.Variables(r, r.Fields("1.0.0", "v1.0.0"), home, "/t")
+	vars, err := toolchain.Variables(r, r.Fields("1.0.0", "v1.0.0"), toolchain.Toolkits{Host: home, Target: home}, "/t")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestVariables(t *testing.T) {
     cpu: {level: x86-64-v3, env: MARCH}
     cuda: {architectures: "80-real;90a", env: ARCHS}
     env: {TOOLS: "{{.Toolkit}}/bin", NAME: "{{.Project}}-{{.Version}}-{{.Target}}{{.Exe}}", PLAIN: "$HOME {x}"}`)
-	vars, err := toolchain.Variables(r, r.Fields("1.2.3", "v1.2.3"), "/cu13", "/t")
+	vars, err := toolchain.Variables(r, r.Fields("1.2.3", "v1.2.3"), toolchain.Toolkits{Host: "/cu13", Target: "/cu13"}, "/t")
 	want := []toolchain.Variable{
 		{Name: "CUDA_HOME", Value: "/cu13"},
 		{Name: "CUDA_PATH", Value: "/cu13"},
@@ -157,13 +157,13 @@ func TestCPUWords(t *testing.T) {
 	for _, l := range matrix.CPULevels() {
 		r := matrix.Row{}
 		r.CPU = matrix.CPU{Level: l.Name, Env: "MARCH"}
-		vars, err := toolchain.Variables(r, matrix.Fields{}, "", "")
+		vars, err := toolchain.Variables(r, matrix.Fields{}, toolchain.Toolkits{}, "")
 		if err != nil || vars[0] != (toolchain.Variable{Name: "MARCH", Value: l.March}) || vars[1].Value != "-Ctarget-cpu="+l.Rust {
 			t.Errorf("%s gives %q, %v", l.Name, vars, err)
 		}
 		// A build whose C++ reads no variable has rustc's word alone.
 		r.CPU.Env = ""
-		if vars, err = toolchain.Variables(r, matrix.Fields{}, "", ""); err != nil || vars[0].Value != "-Ctarget-cpu="+l.Rust {
+		if vars, err = toolchain.Variables(r, matrix.Fields{}, toolchain.Toolkits{}, ""); err != nil || vars[0].Value != "-Ctarget-cpu="+l.Rust {
 			t.Errorf("%s without a variable gives %q, %v", l.Name, vars, err)
 		}
 	}
@@ -172,11 +172,11 @@ func TestCPUWords(t *testing.T) {
 func TestVariablesError(t *testing.T) {
 	// Only with a toolkit is the wrong half of the template looked at.
 	r := row(t, `    env: {GOOD: "1", TOOLS: "{{if .Toolkit}}{{.Inputs.none}}{{end}}"}`)
-	vars, err := toolchain.Variables(r, matrix.Fields{}, "/cu13", "/t")
+	vars, err := toolchain.Variables(r, matrix.Fields{}, toolchain.Toolkits{Host: "/cu13", Target: "/cu13"}, "/t")
 	if err == nil || vars != nil || !strings.HasPrefix(err.Error(), "env.TOOLS: template ") {
 		t.Errorf("got %q, %v", vars, err)
 	}
-	if _, err := toolchain.Variables(r, matrix.Fields{}, "", "/t"); err != nil {
+	if _, err := toolchain.Variables(r, matrix.Fields{}, toolchain.Toolkits{}, "/t"); err != nil {
 		t.Errorf("without a toolkit: %v", err)
 	}
 }

@@ -10,7 +10,9 @@ fn main() {
     for name in [
         "CUDA_HOME",
         "CUDA_PATH",
+        "RELMAT_DELAY_LOAD",
         "TINYLM_CUDA_ARCHITECTURES",
+        "TINYLM_CUDA_TARGET",
         "TINYLM_CXX_MARCH",
     ] {
         println!("cargo:rerun-if-env-changed={name}");
@@ -34,17 +36,23 @@ fn main() {
         "TINYLM_CXX_MARCH",
         env::var("TINYLM_CXX_MARCH").unwrap_or_else(|_| "native".into()),
     );
-    let cuda = env::var_os("CARGO_FEATURE_CUDA").is_some().then(cuda_home);
-    match &cuda {
-        Some(home) => {
-            config
-                .define("TINYLM_CUDA", "ON")
-                .define("CMAKE_CUDA_COMPILER", nvcc(home))
-                .define("CMAKE_CUDA_ARCHITECTURES", cuda_architectures());
-        }
-        None => {
-            config.define("TINYLM_CUDA", "OFF");
-        }
+    if var("CARGO_CFG_TARGET_ENV") == "msvc" {
+        // The run-time library that Rust links; objects must agree on it.
+        let features = env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
+        let static_crt = features.split(',').any(|feature| feature == "crt-static");
+        config.define(
+            "CMAKE_MSVC_RUNTIME_LIBRARY",
+            if static_crt {
+                "MultiThreaded"
+            } else {
+                "MultiThreadedDLL"
+            },
+        );
+    }
+    let cuda = env::var_os("CARGO_FEATURE_CUDA").is_some().then(Cuda::find);
+    config.define("TINYLM_CUDA", if cuda.is_some() { "ON" } else { "OFF" });
+    if let Some(cuda) = &cuda {
+        cuda.configure(&mut config);
     }
     let installed = config.build();
     println!(
@@ -53,10 +61,222 @@ fn main() {
     );
     println!("cargo:rustc-link-lib=static=tinylm_native");
 
-    if let Some(home) = cuda {
-        link_cuda(&home);
-        copy_runtime_headers(&home);
+    if let Some(cuda) = cuda {
+        cuda.link();
+        copy_runtime_headers(&cuda.target);
     }
+}
+
+/// The toolkits of a build with CUDA.
+struct Cuda {
+    /// Holds the compiler, which runs on this machine.
+    home: PathBuf,
+    /// Holds the headers and libraries of the target's platform: another one
+    /// when the target is built on a machine of another kind.
+    target: PathBuf,
+    libraries: Vec<Library>,
+}
+
+impl Cuda {
+    fn find() -> Cuda {
+        let home = cuda_home();
+        let target = match env::var_os("TINYLM_CUDA_TARGET").filter(|dir| !dir.is_empty()) {
+            Some(dir) => PathBuf::from(dir),
+            None => home.clone(),
+        };
+        let libraries = if target_is_windows() {
+            windows_libraries(&target)
+        } else {
+            Vec::new()
+        };
+        Cuda {
+            home,
+            target,
+            libraries,
+        }
+    }
+
+    fn configure(&self, config: &mut cmake::Config) {
+        if target_is_windows() {
+            let table = Path::new(&var("OUT_DIR")).join("libraries.inc");
+            write_if_new(&table, &library_table(&self.libraries));
+            config.define("TINYLM_LIBRARIES", cmake_path(&table));
+        }
+        let architectures = cuda_architectures();
+        if target_is_windows() && var("CARGO_CFG_TARGET_ENV") == "gnu" {
+            // nvcc refuses MinGW's compiler.
+            config
+                .define("TINYLM_EMBED_KERNELS", "ON")
+                .define("TINYLM_NVCC", cmake_path(&nvcc(&self.home)))
+                .define("TINYLM_GENCODE", gencode(&architectures))
+                .define(
+                    "TINYLM_CUDA_INCLUDE",
+                    cmake_path(&self.target.join("include")),
+                );
+        } else {
+            config
+                .define("CMAKE_CUDA_COMPILER", cmake_path(&nvcc(&self.home)))
+                .define("CMAKE_CUDA_ARCHITECTURES", architectures);
+        }
+    }
+
+    /// Everything of CUDA is linked as a shared library, and none of them is
+    /// libcuda: the program has to start on a machine without a driver. No run
+    /// path is set either: where the libraries lie is for the installation to
+    /// say. On Windows they are loaded with delay, for which the link step of
+    /// each program needs arguments; Cargo takes those of the program's own
+    /// build script alone, which reads here what they are.
+    fn link(&self) {
+        let places: &[&str] = if target_is_windows() {
+            &["lib/x64", "lib"]
+        } else {
+            &["lib64", "lib"]
+        };
+        let lib = places
+            .iter()
+            .map(|place| self.target.join(place))
+            .find(|dir| dir.is_dir())
+            .unwrap_or_else(|| panic!("no library directory in {}", self.target.display()));
+        println!("cargo:rustc-link-search=native={}", lib.display());
+        for name in LINKED {
+            println!("cargo:rustc-link-lib=dylib={name}");
+        }
+        let delayed: Vec<&str> = self
+            .libraries
+            .iter()
+            .map(|library| library.name.as_str())
+            .filter(|name| LINKED.iter().any(|lib| is_dll_of(name, lib)))
+            .collect();
+        println!("cargo:delay_load={}", delayed.join(";"));
+    }
+}
+
+/// What is linked, as the linker is told.
+const LINKED: [&str; 3] = ["cudart", "cublas", "nvrtc"];
+
+/// A DLL of CUDA, for the hook that finds it.
+struct Library {
+    name: String,
+    /// Relative to the program's directory.
+    directory: String,
+}
+
+/// The DLLs and where the package has them: as `relmat` says it, else those of
+/// the toolkit, laid out as MLX's hook looks for them.
+fn windows_libraries(toolkit: &Path) -> Vec<Library> {
+    let laid_out: Vec<(String, String)> = match env::var("RELMAT_DELAY_LOAD") {
+        Ok(list) if !list.is_empty() => list
+            .split(';')
+            .map(|entry| {
+                let (name, directory) = entry
+                    .split_once('=')
+                    .unwrap_or_else(|| panic!("RELMAT_DELAY_LOAD: {entry:?} is not NAME=DIR"));
+                (name.into(), directory.into())
+            })
+            .collect(),
+        _ => dlls(toolkit)
+            .into_iter()
+            .map(|name| {
+                let directory = match &name {
+                    name if name.starts_with("cublas") => "../nvidia/cublas/bin",
+                    name if name.starts_with("nvrtc") => "../nvidia/cuda_nvrtc/bin",
+                    name if name.starts_with("cudnn") => "../nvidia/cudnn/bin",
+                    _ => ".",
+                };
+                (name, directory.into())
+            })
+            .collect(),
+    };
+    let libraries: Vec<Library> = laid_out
+        .into_iter()
+        .map(|(name, directory)| Library { name, directory })
+        .collect();
+    for lib in LINKED {
+        assert!(
+            libraries
+                .iter()
+                .any(|library| is_dll_of(&library.name, lib)),
+            "there is no DLL of {lib} in RELMAT_DELAY_LOAD or in {}",
+            toolkit.display()
+        );
+    }
+    libraries
+}
+
+/// Whether a DLL is the one that `lib` imports: cublas64_13.dll that of cublas.
+fn is_dll_of(name: &str, lib: &str) -> bool {
+    name.strip_prefix(lib)
+        .is_some_and(|rest| rest.starts_with("64_") && !rest.contains(".alt."))
+}
+
+/// The DLLs of a toolkit: NVIDIA's installer of CUDA 13 has them in bin\x64, its
+/// wheels in bin/x86_64.
+fn dlls(toolkit: &Path) -> Vec<String> {
+    let mut found: Vec<String> = ["bin/x64", "bin/x86_64", "bin"]
+        .iter()
+        .filter_map(|place| fs::read_dir(toolkit.join(place)).ok())
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".dll"))
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// The hook's table, as C++.
+fn library_table(libraries: &[Library]) -> String {
+    libraries
+        .iter()
+        .map(|library| {
+            format!(
+                "{{\"{}\", L\"{}\"}},\n",
+                library.name,
+                library.directory.replace('/', "\\\\")
+            )
+        })
+        .collect()
+}
+
+/// Keeps the time of a file that has the same bytes, so that nothing is
+/// compiled anew for it.
+fn write_if_new(path: &Path, text: &str) {
+    if fs::read_to_string(path).is_ok_and(|old| old == text) {
+        return;
+    }
+    fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+/// CMake takes forward slashes on every system, and a backslash in a
+/// definition for an escape.
+fn cmake_path(path: &Path) -> String {
+    path.display().to_string().replace('\\', "/")
+}
+
+/// nvcc's options for what CMake calls CUDA_ARCHITECTURES, as a list of CMake's.
+fn gencode(architectures: &str) -> String {
+    architectures
+        .split(';')
+        .map(|word| {
+            let (arch, kind) = match word.split_once('-') {
+                Some((arch, kind)) => (arch, kind),
+                None => (word, ""),
+            };
+            let code = match kind {
+                "real" => format!("sm_{arch}"),
+                "virtual" => format!("compute_{arch}"),
+                "" => format!("[sm_{arch},compute_{arch}]"),
+                _ => panic!("TINYLM_CUDA_ARCHITECTURES: {word:?} has no number"),
+            };
+            assert!(
+                arch.starts_with(|c: char| c.is_ascii_digit()),
+                "TINYLM_CUDA_ARCHITECTURES: {word:?} is no architecture with a number, which a build for MinGW needs"
+            );
+            format!("-gencode=arch=compute_{arch},code={code}")
+        })
+        .collect::<Vec<_>>()
+        .join(";")
 }
 
 fn var(name: &str) -> String {
@@ -143,26 +363,6 @@ fn cuda_architectures() -> String {
         return "90a".into();
     }
     found.join(";")
-}
-
-/// Everything of CUDA is linked as a shared library, and none of them is
-/// libcuda: the program has to start on a machine without a driver. No run
-/// path is set either: where the libraries lie is for the installation to say.
-fn link_cuda(home: &Path) {
-    let places: &[&str] = if target_is_windows() {
-        &["lib/x64", "lib"]
-    } else {
-        &["lib64", "lib"]
-    };
-    let lib = places
-        .iter()
-        .map(|place| home.join(place))
-        .find(|dir| dir.is_dir())
-        .unwrap_or_else(|| panic!("no library directory in {}", home.display()));
-    println!("cargo:rustc-link-search=native={}", lib.display());
-    for name in ["cudart", "cublas", "nvrtc"] {
-        println!("cargo:rustc-link-lib=dylib={name}");
-    }
 }
 
 /// Leaves the headers of run-time compilation at OUT_DIR/include/cccl, from

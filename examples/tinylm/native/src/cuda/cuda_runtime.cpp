@@ -6,6 +6,7 @@
 #include <string>
 
 #include "kernels.h"
+#include "libraries.h"
 #include "tinylm/model.h"
 
 namespace tinylm {
@@ -13,6 +14,7 @@ namespace tinylm {
 bool cuda_compiled() { return true; }
 
 std::string cuda_device_name() {
+  cuda::require_libraries();
   // Only the runtime's words: the caller says what they are the reason for.
   const auto reason = [](cudaError_t status) {
     if (status != cudaSuccess) throw std::runtime_error(cudaGetErrorString(status));
@@ -29,6 +31,7 @@ std::string cuda_device_name() {
 }
 
 std::string cublas_version() {
+  cuda::require_libraries();
   std::string version;
   for (const libraryPropertyType part : {MAJOR_VERSION, MINOR_VERSION, PATCH_LEVEL}) {
     int value = 0;

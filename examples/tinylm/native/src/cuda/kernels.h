@@ -6,17 +6,22 @@
 
 #include <cstdint>
 
+#include "device.h"
+
 namespace tinylm::cuda {
 
-// Matrix in device memory, laid out as in weights.h.
-struct DeviceMatrix {
-  const std::uint32_t* packed;
-  const float* scales;
-  const float* biases;
-  std::uint32_t rows;
-  std::uint32_t cols;
-  std::uint32_t group;
+// The kernels as cudaLaunchKernel takes them.
+struct Kernels {
+  const void* matvec;
+  const void* dequantise;
+  const void* rms_norm;
+  const void* rotate;
+  const void* attention;
 };
+
+// Where they come from depends on the build: kernels_linked.cpp has those that
+// nvcc compiled into objects, kernels_embedded.cpp loads a fat binary.
+const Kernels& kernels();
 
 // Fails if the current device cannot run this build's kernels.
 void check_kernels();
@@ -36,14 +41,6 @@ void rms_norm(const float* x, const float* weight, float eps, std::uint32_t coun
 // token's position, head_dim/2 each.
 void rotate(float* x, const float* cosines, const float* sines, std::uint32_t heads,
             std::uint32_t head_dim, cudaStream_t stream);
-
-struct AttentionSizes {
-  std::uint32_t heads;
-  std::uint32_t kv_heads;
-  std::uint32_t head_dim;
-  std::uint32_t context;
-  std::uint32_t length;  // positions in the cache, the current one included
-};
 
 // keys and values are context x (kv_heads x head_dim); scores is scratch of
 // heads x context.

@@ -1,14 +1,11 @@
 // The rest of a transformer layer: norm, rotary positions, attention.
 #include <cmath>
 
-#include "cuda_check.h"
-#include "kernels.h"
+#include "device.h"
 
 namespace tinylm::cuda {
 namespace {
 
-constexpr unsigned kWarp = 32;
-constexpr unsigned kThreads = 256;
 constexpr unsigned kWarps = kThreads / kWarp;
 
 struct Sum {
@@ -45,9 +42,11 @@ __device__ float reduce_block(float value) {
   return result;
 }
 
+}  // namespace
+
 // One block.
-__global__ void __launch_bounds__(kThreads)
-rms_norm_kernel(const float* __restrict__ x, const float* __restrict__ weight, float eps,
+extern "C" __global__ void __launch_bounds__(kThreads)
+tinylm_rms_norm(const float* __restrict__ x, const float* __restrict__ weight, float eps,
                 unsigned count, float* __restrict__ out) {
   float squares = 0.0f;
   for (unsigned i = threadIdx.x; i < count; i += kThreads) squares += x[i] * x[i];
@@ -57,8 +56,8 @@ rms_norm_kernel(const float* __restrict__ x, const float* __restrict__ weight, f
 }
 
 // One thread rotates one pair.
-__global__ void __launch_bounds__(kThreads)
-rotate_kernel(float* __restrict__ x, const float* __restrict__ cosines,
+extern "C" __global__ void __launch_bounds__(kThreads)
+tinylm_rotate(float* __restrict__ x, const float* __restrict__ cosines,
               const float* __restrict__ sines, unsigned heads, unsigned half) {
   const unsigned index = blockIdx.x * kThreads + threadIdx.x;
   if (index >= heads * half) return;
@@ -72,8 +71,8 @@ rotate_kernel(float* __restrict__ x, const float* __restrict__ cosines,
 
 // One block computes one head. Scores lie in global memory, where a context
 // of any length fits; each block has its own row of them.
-__global__ void __launch_bounds__(kThreads)
-attention_kernel(AttentionSizes s, const float* __restrict__ query,
+extern "C" __global__ void __launch_bounds__(kThreads)
+tinylm_attention(AttentionSizes s, const float* __restrict__ query,
                  const float* __restrict__ keys, const float* __restrict__ values,
                  float* scores, float* __restrict__ out) {
   const unsigned head = blockIdx.x;
@@ -117,28 +116,6 @@ attention_kernel(AttentionSizes s, const float* __restrict__ query,
     for (unsigned t = 0; t < s.length; ++t) total += scores[t] * values[t * stride + i];
     out[i] = total / sum;
   }
-}
-
-}  // namespace
-
-void rms_norm(const float* x, const float* weight, float eps, std::uint32_t count, float* out,
-              cudaStream_t stream) {
-  rms_norm_kernel<<<1, kThreads, 0, stream>>>(x, weight, eps, count, out);
-  check(cudaGetLastError(), "launch of rms_norm");
-}
-
-void rotate(float* x, const float* cosines, const float* sines, std::uint32_t heads,
-            std::uint32_t head_dim, cudaStream_t stream) {
-  const unsigned pairs = heads * (head_dim / 2);
-  const unsigned blocks = (pairs + kThreads - 1) / kThreads;
-  rotate_kernel<<<blocks, kThreads, 0, stream>>>(x, cosines, sines, heads, head_dim / 2);
-  check(cudaGetLastError(), "launch of rotate");
-}
-
-void attention(const AttentionSizes& sizes, const float* query, const float* keys,
-               const float* values, float* scores, float* out, cudaStream_t stream) {
-  attention_kernel<<<sizes.heads, kThreads, 0, stream>>>(sizes, query, keys, values, scores, out);
-  check(cudaGetLastError(), "launch of attention");
 }
 
 }  // namespace tinylm::cuda

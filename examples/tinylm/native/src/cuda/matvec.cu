@@ -1,19 +1,13 @@
 // Kernels over 4-bit matrices.
-#include "cuda_check.h"
-#include "kernels.h"
+#include "device.h"
 
 namespace tinylm::cuda {
-namespace {
-
-constexpr unsigned kWarp = 32;
-constexpr unsigned kRowsPerBlock = 4;
-constexpr unsigned kThreads = 256;
 
 // One warp computes one row: its lanes take every 32nd packed word, so that
 // neighbouring lanes read neighbouring words. A word's eight values lie in
 // one group, because a group is a whole number of words.
-__global__ void __launch_bounds__(kWarp * kRowsPerBlock)
-matvec_kernel(DeviceMatrix m, const float* __restrict__ x, float* y, bool accumulate) {
+extern "C" __global__ void __launch_bounds__(kWarp * kRowsPerBlock)
+tinylm_matvec(DeviceMatrix m, const float* __restrict__ x, float* y, bool accumulate) {
   const unsigned lane = threadIdx.x;
   const unsigned row = blockIdx.x * kRowsPerBlock + threadIdx.y;
   // The row is the same for a whole warp, so warps leave as one and the
@@ -23,13 +17,13 @@ matvec_kernel(DeviceMatrix m, const float* __restrict__ x, float* y, bool accumu
   const unsigned words = m.cols / 8;
   const unsigned words_per_group = m.group / 8;
   const size_t groups = m.cols / m.group;
-  const std::uint32_t* packed = m.packed + size_t{row} * words;
+  const uint32_t* packed = m.packed + size_t{row} * words;
   const float* scales = m.scales + row * groups;
   const float* biases = m.biases + row * groups;
 
   float total = 0.0f;
   for (unsigned word = lane; word < words; word += kWarp) {
-    const std::uint32_t bits = packed[word];
+    const uint32_t bits = packed[word];
     const float* in = x + size_t{word} * 8;
     float dot = 0.0f;
     float sum = 0.0f;
@@ -49,45 +43,21 @@ matvec_kernel(DeviceMatrix m, const float* __restrict__ x, float* y, bool accumu
 }
 
 // One thread unpacks one word. `count` is the number of words.
-__global__ void __launch_bounds__(kThreads)
-dequantise_kernel(DeviceMatrix m, size_t first_word, size_t count, float* __restrict__ out) {
+extern "C" __global__ void __launch_bounds__(kThreads)
+tinylm_dequantise(DeviceMatrix m, size_t first_word, size_t count, float* __restrict__ out) {
   const size_t index = size_t{blockIdx.x} * kThreads + threadIdx.x;
   if (index >= count) return;
   const size_t word = first_word + index;
   // Groups divide rows and words divide groups, so both can be counted
   // through the whole matrix.
   const size_t group = word / (m.group / 8);
-  const std::uint32_t bits = m.packed[word];
+  const uint32_t bits = m.packed[word];
   const float scale = m.scales[group];
   const float bias = m.biases[group];
 #pragma unroll
   for (unsigned i = 0; i < 8; ++i) {
     out[index * 8 + i] = scale * static_cast<float>(bits >> (4 * i) & 15u) + bias;
   }
-}
-
-}  // namespace
-
-void check_kernels() {
-  cudaFuncAttributes attributes;
-  check(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(matvec_kernel)),
-        "cudaFuncGetAttributes");
-}
-
-void matvec(const DeviceMatrix& m, const float* x, float* y, bool accumulate,
-            cudaStream_t stream) {
-  const unsigned blocks = (m.rows + kRowsPerBlock - 1) / kRowsPerBlock;
-  matvec_kernel<<<blocks, dim3(kWarp, kRowsPerBlock), 0, stream>>>(m, x, y, accumulate);
-  check(cudaGetLastError(), "launch of matvec");
-}
-
-void dequantise(const DeviceMatrix& m, std::uint32_t first, std::uint32_t rows, float* out,
-                cudaStream_t stream) {
-  const size_t words_per_row = m.cols / 8;
-  const size_t count = rows * words_per_row;
-  const auto blocks = static_cast<unsigned>((count + kThreads - 1) / kThreads);
-  dequantise_kernel<<<blocks, kThreads, 0, stream>>>(m, first * words_per_row, count, out);
-  check(cudaGetLastError(), "launch of dequantise");
 }
 
 }  // namespace tinylm::cuda

@@ -9,6 +9,7 @@
 
 #include "cuda_check.h"
 #include "kernels.h"
+#include "libraries.h"
 #include "nvrtc.h"
 #include "weights.h"
 
@@ -201,6 +202,7 @@ class CudaModel final : public Model {
 }  // namespace cuda
 
 std::unique_ptr<Model> Builder::cuda(const std::string& program_dir) {
+  cuda::require_libraries();
   const std::unique_ptr<Weights> weights = finish();
   return std::make_unique<cuda::CudaModel>(*weights, Rotary(weights->shape), program_dir);
 }

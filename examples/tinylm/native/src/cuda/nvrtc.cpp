@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "cuda_check.h"
+#include "libraries.h"
+#include "narrow.h"
 #include "tinylm/model.h"
 
 namespace fs = std::filesystem;
@@ -57,7 +59,7 @@ class Program {
 
   void compile(const std::string& header_dir, const std::string& arch) {
     const std::string arch_option = "--gpu-architecture=" + arch;
-    const std::string include_option = "--include-path=" + header_dir;
+    const std::string include_option = "--include-path=" + cuda::narrow(header_dir);
     const char* options[] = {arch_option.c_str(), include_option.c_str(), "--std=c++17"};
     const nvrtcResult status = nvrtcCompileProgram(program_, 3, options);
     if (status == NVRTC_SUCCESS) return;
@@ -120,6 +122,7 @@ std::string device_arch() {
 }  // namespace
 
 std::string nvrtc_version() {
+  cuda::require_libraries();
   int major = 0;
   int minor = 0;
   check(nvrtcVersion(&major, &minor), "nvrtcVersion");
@@ -157,6 +160,7 @@ std::string nvrtc_header_dir(const std::string& program_dir) {
 }
 
 std::size_t nvrtc_compile(const std::string& header_dir, const std::string& arch) {
+  cuda::require_libraries();
   return compile(header_dir, arch).size();
 }
 
