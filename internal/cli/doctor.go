@@ -28,7 +28,7 @@ check-crates, tells the first error of those that do not compile, and which of
 their dependencies are for Unix alone. They are compiled in the state.`,
 		Example: `  relmat doctor --target linux-x86_64-cuda13
   relmat doctor --target windows-x86_64-cuda13 --crates`,
-		Args:    noArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.session(func(s *pipeline.Session) error {
 				d, err := s.Doctor(cmd.Context(), a.targets, crates)

@@ -54,6 +54,9 @@ func (s *Session) Doctor(ctx context.Context, targets []string, crates bool) (*D
 	if err != nil {
 		return nil, err
 	}
+	if crates && !slices.ContainsFunc(rows, func(r matrix.Row) bool { return len(r.CheckCrates) > 0 }) {
+		return nil, fmt.Errorf("%s: no target of these lists crates to compile: check-crates: [NAME, ...]", s.File.Path)
+	}
 	limited, cancel := context.WithTimeout(ctx, doctorTimeout)
 	defer cancel()
 	d := &Diagnosis{Host: host.String(), Device: smoke.DetectDevice(limited)}

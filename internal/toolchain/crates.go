@@ -1,6 +1,7 @@
 package toolchain
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -223,26 +224,36 @@ func firstError(lines []string) string {
 		if !strings.Contains(line, "custom build command") {
 			return strings.TrimSpace(line)
 		}
-		script := ""
-		rest := lines[i+1:]
-		if at := slices.IndexFunc(rest, func(l string) bool { return strings.TrimSpace(l) == "--- stderr" }); at >= 0 {
-			for _, l := range rest[at+1:] {
-				l = strings.TrimSpace(l)
-				if l == "" || strings.HasPrefix(l, "thread '") || strings.HasPrefix(l, "note: run with") {
-					continue
-				}
-				if script == "" || strings.Contains(l, "error") {
-					script = l
-				}
-				if strings.Contains(l, "error") {
-					break
-				}
-			}
-		}
+		script := scriptError(lines[i+1:])
 		return strings.TrimSuffix(strings.TrimSpace(line)+": "+script, ": ")
 	}
 	if len(lines) > 0 {
 		return strings.TrimSpace(lines[len(lines)-1])
 	}
 	return "cargo check says nothing"
+}
+
+// scriptError is what a build script says of its failure: its panic, else its
+// first line with an error, else its first line.
+func scriptError(lines []string) string {
+	at := slices.IndexFunc(lines, func(l string) bool { return strings.TrimSpace(l) == "--- stderr" })
+	first, worse, panicked := "", "", false
+	for _, l := range lines[at+1:] {
+		l = strings.TrimSpace(l)
+		switch {
+		case at < 0 || l == "":
+		case strings.HasPrefix(l, "thread '") && strings.Contains(l, "panicked at"):
+			panicked = true
+		case panicked:
+			return l
+		case first == "":
+			first = l
+			fallthrough
+		case worse == "" && strings.Contains(strings.ToLower(l), "error"):
+			if strings.Contains(strings.ToLower(l), "error") {
+				worse = l
+			}
+		}
+	}
+	return cmp.Or(worse, first)
 }
