@@ -13,6 +13,7 @@ import (
 )
 
 func (a *app) doctorCmd() *cobra.Command {
+	var crates bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Tell what this host has and lacks to build targets",
@@ -20,12 +21,17 @@ func (a *app) doctorCmd() *cobra.Command {
 tools and compilers with their versions, the toolkit, the pins, disk space; and
 whether the smoke test would find a GPU. It installs and changes nothing, and
 says how this host gets what it lacks. It exits with 1 when a target that this
-host should build cannot be built.`,
-		Example: "  relmat doctor --target linux-x86_64-cuda13",
-		Args:    noArgs,
+host should build cannot be built.
+
+With --crates it also runs cargo check for each crate that the target lists in
+check-crates, tells the first error of those that do not compile, and which of
+their dependencies are for Unix alone. They are compiled in the state.`,
+		Example: `  relmat doctor --target linux-x86_64-cuda13
+  relmat doctor --target windows-x86_64-cuda13 --crates`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.session(func(s *pipeline.Session) error {
-				d, err := s.Doctor(cmd.Context(), a.targets)
+				d, err := s.Doctor(cmd.Context(), a.targets, crates)
 				if err != nil {
 					return err
 				}
@@ -38,6 +44,9 @@ host should build cannot be built.`,
 						sick = append(sick, t.Target)
 					}
 				}
+				if n := stopped(d); n > 0 {
+					return fmt.Errorf("%d crates do not compile on this %s host; see above for what stops them", n, d.Host)
+				}
 				if len(sick) > 0 {
 					return fmt.Errorf("this %s host cannot build %s; see above for what it lacks", d.Host, strings.Join(sick, ", "))
 				}
@@ -46,7 +55,21 @@ host should build cannot be built.`,
 		},
 	}
 	cmd.Flags().StringArrayVarP(&a.targets, "target", "t", nil, "look for what the targets need that `GLOB` matches; repeatable (default: all that are not on request)")
+	cmd.Flags().BoolVar(&crates, "crates", false, "compile the crates of check-crates, one by one")
 	return cmd
+}
+
+// stopped counts the crates that do not compile.
+func stopped(d *pipeline.Diagnosis) int {
+	n := 0
+	for _, t := range d.Targets {
+		for _, c := range t.Crates {
+			if c.State != toolchain.StateOK {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 func (a *app) diagnosis(d *pipeline.Diagnosis) error {
@@ -76,8 +99,52 @@ func (a *app) diagnosis(d *pipeline.Diagnosis) error {
 		}
 		fmt.Fprintf(a.Out, "%s: %s\n", t.Target, verdict)
 		checkTable(a.Out, t.Checks)
+		if len(t.Crates) > 0 {
+			fmt.Fprintln(a.Out)
+			crateTable(a.Out, t.Crates)
+		}
 	}
 	return nil
+}
+
+// crateTable prints what compiles, and below a crate what stops it and what of it
+// is for Unix alone.
+func crateTable(w io.Writer, crates []toolchain.Crate) {
+	rows := [][]string{{"CRATE", "", "VERSION", ""}}
+	states := map[toolchain.State]string{toolchain.StateOK: "compiles", toolchain.StateFailed: "fails", toolchain.StateMissing: "absent"}
+	for _, c := range crates {
+		version := c.Version
+		if version == "" {
+			version = "-"
+		}
+		rows = append(rows, []string{c.Name, states[c.State], version, ""})
+	}
+	widths := columnWidths(rows)
+	for i, row := range rows {
+		printRow(w, row, widths)
+		if i == 0 {
+			continue
+		}
+		var below []string
+		if text := crates[i-1].Error; text != "" {
+			below = append(below, text)
+		}
+		for _, u := range crates[i-1].UnixOnly {
+			said := "Unix only: " + u.Name + ", " + u.Cfg
+			switch {
+			case len(u.On) > 0:
+				said += ", turned on by " + strings.Join(u.On, ", ")
+			case len(u.Features) > 0:
+				said += ", off; turned on by " + strings.Join(u.Features, ", ")
+			}
+			below = append(below, said)
+		}
+		for _, text := range below {
+			for _, line := range wrap(text, tableWidth-6) {
+				fmt.Fprintf(w, "      %s\n", line)
+			}
+		}
+	}
 }
 
 // tableWidth is that of a terminal which nobody made wider.

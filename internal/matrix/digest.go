@@ -14,7 +14,7 @@ import (
 
 // notInDigest are keys of a target that say where and when it is made, not
 // what it is.
-var notInDigest = []string{"variant-of", "on-request", "hosts", "runner", "compiler-cache"}
+var notInDigest = []string{"variant-of", "on-request", "hosts", "runner", "compiler-cache", "check-crates"}
 
 // RowDigest is the SHA-256, in lower-case hexadecimal, of all that the matrix
 // says about what a target is: its resolved row, the packages that it makes,

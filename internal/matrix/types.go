@@ -151,6 +151,9 @@ type Target struct {
 	Pass []string `yaml:"pass"`
 	// Native describes the native builds behind Cargo.
 	Native Native `yaml:"native"`
+	// CheckCrates are crates of the programs' graph that `relmat doctor --crates`
+	// compiles one by one: those that may not be made for this platform.
+	CheckCrates []string `yaml:"check-crates"`
 	// CompilerCache is the compiler cache that the build uses where the host has
 	// it. Default: none.
 	CompilerCache string `yaml:"compiler-cache"`

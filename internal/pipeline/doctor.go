@@ -38,18 +38,24 @@ type TargetDiagnosis struct {
 	// Buildable tells that nothing blocks the build here.
 	Buildable bool              `json:"buildable"`
 	Checks    []toolchain.Check `json:"checks,omitempty"`
+	// Crates are those of check-crates, where they were asked for.
+	Crates []toolchain.Crate `json:"crates,omitempty"`
 }
 
 // Elsewhere tells whether only other hosts can build the target.
 func (t TargetDiagnosis) Elsewhere() bool { return len(t.NeedsHosts) > 0 }
 
 // Doctor looks at what this host has and lacks to build the targets. It changes
-// nothing, neither here nor in the project.
-func (s *Session) Doctor(ctx context.Context, targets []string) (*Diagnosis, error) {
+// nothing, neither here nor in the project; with crates it compiles those that
+// the targets list into the state.
+func (s *Session) Doctor(ctx context.Context, targets []string, crates bool) (*Diagnosis, error) {
 	host := matrix.Host()
 	rows, err := s.anywhere(targets, host)
 	if err != nil {
 		return nil, err
+	}
+	if crates && !slices.ContainsFunc(rows, func(r matrix.Row) bool { return len(r.CheckCrates) > 0 }) {
+		return nil, fmt.Errorf("%s: no target of these lists crates to compile: check-crates: [NAME, ...]", s.File.Path)
 	}
 	limited, cancel := context.WithTimeout(ctx, doctorTimeout)
 	defer cancel()
@@ -66,8 +72,14 @@ func (s *Session) Doctor(ctx context.Context, targets []string) (*Diagnosis, err
 		}
 		row = row.On(host)
 		t.Triple = row.Triple
-		if t.Checks, err = s.diagnose(ctx, doctor, row, d.Device); err != nil {
+		var b toolchain.Build
+		if t.Checks, b, err = s.diagnose(ctx, doctor, row, d.Device); err != nil {
 			return nil, err
+		}
+		if crates {
+			if t.Crates, err = s.checkCrates(ctx, row, b); err != nil {
+				return nil, err
+			}
 		}
 		if err := ctx.Err(); err != nil {
 			return nil, context.Cause(ctx)
@@ -101,13 +113,16 @@ func (s *Session) anywhere(patterns []string, host matrix.Platform) ([]matrix.Ro
 }
 
 // diagnose checks one target that this host should build.
-func (s *Session) diagnose(ctx context.Context, doctor *toolchain.Doctor, row matrix.Row, device manifest.Device) ([]toolchain.Check, error) {
+func (s *Session) diagnose(ctx context.Context, doctor *toolchain.Doctor, row matrix.Row, device manifest.Device) ([]toolchain.Check, toolchain.Build, error) {
 	tk := s.findToolkit(row)
 	vars, err := toolchain.Variables(row, row.Fields("", ""), toolchain.Toolkits{Host: tk.home(), Target: tk.home()}, s.targetDir(row, "cargo"))
 	if err != nil {
-		return nil, fmt.Errorf("%s: target %s: %w", s.File.Path, row.Name, err)
+		return nil, toolchain.Build{}, fmt.Errorf("%s: target %s: %w", s.File.Path, row.Name, err)
 	}
-	b := toolchain.Build{Row: row, Env: toolchain.BuildEnv(s.Env, row, vars)}
+	b := toolchain.Build{Row: row, Env: toolchain.BuildEnv(s.Env, row, vars), Windows: s.windowsHost(ctx, row, doctor.Host, true)}
+	if env, err := hostEnv(b.Env, row, doctor.Host, b.Windows); err == nil {
+		b.Env = env // else a check below says what is wrong
+	}
 	for _, name := range s.File.ProgramsOf(row) {
 		if p := s.File.Programs.Values[name].Package; !slices.Contains(b.Packages, p) {
 			b.Packages = append(b.Packages, p)
@@ -117,6 +132,9 @@ func (s *Session) diagnose(ctx context.Context, doctor *toolchain.Doctor, row ma
 	if c, ok := s.checkPins(); ok {
 		checks = append(checks, c)
 	}
+	if toolchain.UsesHostCUDA(row, doctor.Host) {
+		checks = append(checks, doctor.CheckHostCUDA(s.Env))
+	}
 	if row.Toolkit != "" {
 		checks = append(checks, tk.checks...)
 		checks = append(checks, doctor.HostCompiler(ctx, b, row.Toolkit, tk.hostConfig()))
@@ -125,7 +143,7 @@ func (s *Session) diagnose(ctx context.Context, doctor *toolchain.Doctor, row ma
 	checks = append(checks, toolchain.Space{
 		State: s.State, Cache: s.Cache, Allowance: toolchain.Allowance(row, tk.unpacked), Toolkit: tk.fetch,
 	}.Check()...)
-	return append(checks, s.checkDevice(row, device)...), nil
+	return append(checks, s.checkDevice(row, device)...), b, nil
 }
 
 // checkPins reads the source's pins.

@@ -72,7 +72,7 @@ func TestDoctorElsewhere(t *testing.T) {
 	host := matrix.Host()
 	other := matrix.Platform{OS: "windows", Arch: "aarch64"}
 	s, _ := open(t, strings.Replace(everywhere, "linux-x86_64: {triple: x86_64-pc-windows-gnu}, windows-x86_64: {}", other.String()+": {}", 1))
-	d, err := s.Doctor(t.Context(), []string{"win"})
+	d, err := s.Doctor(t.Context(), []string{"win"}, false)
 	if err != nil {
 		t.Fatal(err)
 	}

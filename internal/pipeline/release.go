@@ -245,7 +245,10 @@ func (s *Session) preflight(ctx context.Context, sel matrix.Selection, o Release
 					row.Name, row.Released(), row.Triple, strings.Join(releaseHosts(row), " or "))
 			}
 			if len(s.builtPrograms(row)) > 0 {
-				env := toolchain.FilterEnv(s.Env, row.Pass)
+				env, err := s.compilerEnv(ctx, row, toolchain.FilterEnv(s.Env, row.Pass), matrix.Host())
+				if err != nil {
+					return "", false, fmt.Errorf("target %s: %w", row.Name, err)
+				}
 				if err := toolchain.Missing(toolchain.Tools(row, env), env); err != nil {
 					return "", false, fmt.Errorf("target %s: %w", row.Name, err)
 				}

@@ -83,6 +83,11 @@ func (s *Session) build(ctx context.Context, row matrix.Row) (*built, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(o.Programs) > 0 {
+		if o.Env, err = s.compilerEnv(ctx, row, o.Env, matrix.Host()); err != nil {
+			return nil, err
+		}
+	}
 	o.Toolkit, o.Pins = hostDigest, pins
 	if len(o.Programs) == 0 {
 		res, err := build.Run(ctx, o)

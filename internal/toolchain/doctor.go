@@ -197,6 +197,8 @@ type Build struct {
 	Env []string
 	// Packages are the Cargo packages of its programs.
 	Packages []string
+	// Windows is what a Windows host has for targets of Microsoft's compiler.
+	Windows WindowsHost
 }
 
 // Check looks at the programs that the build of a target calls.
@@ -213,8 +215,7 @@ func (d *Doctor) Check(ctx context.Context, b Build) []Check {
 		program(want{name: "ninja", program: "ninja"})
 	}
 	switch {
-	case strings.HasSuffix(b.Row.Triple, "-msvc"):
-		list = append(list, func() Check { return d.msvc(ctx, b) })
+	case NeedsMSVC(b.Row, d.Host):
 	case len(b.Row.Native.Crates) > 0:
 		program(want{name: "C++ compiler", program: compiler(b.Env)})
 	default:
@@ -230,7 +231,11 @@ func (d *Doctor) Check(ctx context.Context, b Build) []Check {
 	if cache := b.Row.CompilerCache; cache != "" {
 		program(want{name: cache, program: cache, optional: true, detail: "the build goes without it"})
 	}
-	return inParallel(list)
+	checks := inParallel(list)
+	if NeedsMSVC(b.Row, d.Host) {
+		checks = append(checks, d.msvc(ctx, b)...)
+	}
+	return checks
 }
 
 // inParallel runs the checks at once: one that hangs does not hold up the rest.

@@ -1,70 +1,117 @@
 package toolchain
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/relmat/relmat/internal/proc"
 )
 
-// vswhere is where Visual Studio's installer always puts the program that finds
-// its installations.
-func vswhere(env []string) string {
-	dir := proc.Getenv(env, "ProgramFiles(x86)")
-	if dir == "" {
-		return "vswhere" // in PATH, perhaps
-	}
-	return filepath.Join(dir, "Microsoft Visual Studio", "Installer", "vswhere.exe")
+// WindowsHost is what a Windows host has for targets of Microsoft's compiler.
+type WindowsHost struct {
+	// MSVC is the compiler, or Err says why there is none.
+	MSVC *MSVC
+	Err  error
+	// Env is the environment in which relmat was started.
+	Env []string
 }
 
-// msvc checks Microsoft's compiler and linker for the target's architecture.
-func (d *Doctor) msvc(ctx context.Context, b Build) Check {
-	c := Check{Name: "MSVC", Needed: "any"}
-	tool, component := known.Tools[c.Name], known.Components[b.Row.Platform.Arch]
-	args := make([]string, len(tool.Args))
-	for i, a := range tool.Args {
-		args[i] = strings.ReplaceAll(a, "{}", component)
+// msvc checks Microsoft's compiler and linker for the target's architecture, the
+// Windows SDK, clang-cl where the build calls it, and what else of Windows gets
+// into the way of a large build.
+func (d *Doctor) msvc(ctx context.Context, b Build) []Check {
+	c := d.compilerMSVC(b)
+	checks := []Check{c}
+	if b.Windows.MSVC != nil {
+		checks = append(checks, Check{Name: "Windows SDK", State: StateOK, Found: b.Windows.MSVC.SDK, Needed: "any"})
 	}
-	a := d.ask(ctx, b.Env, vswhere(b.Env), args...)
-	c.State, c.Detail = a.state, a.detail
-	c.Path = strings.TrimSpace(a.out)
+	if program := b.clangCL(); program != "" {
+		clang := d.program(ctx, b.Env, want{name: "clang-cl", program: program, detail: "CC or CXX names it"})
+		if clang.Bad() {
+			clang.Get = d.component("clang-cl")
+		}
+		checks = append(checks, clang)
+	}
+	return append(checks, d.longPaths(ctx, b), defender())
+}
+
+// clangCL is the program that CC or CXX names, if it is clang-cl.
+func (b Build) clangCL() string {
+	for _, name := range []string{"CC", "CXX"} {
+		program := proc.Getenv(b.Env, name)
+		base := strings.ToLower(filepath.Base(strings.ReplaceAll(program, `\`, "/")))
+		if strings.TrimSuffix(base, ".exe") == "clang-cl" {
+			return program
+		}
+	}
+	return ""
+}
+
+func (d *Doctor) compilerMSVC(b Build) Check {
+	c := Check{Name: "MSVC", Needed: "any", State: StateOK}
+	if m := b.Windows.MSVC; m != nil {
+		c.Found, c.Path, c.Detail = m.Toolset, m.Visual.Path, m.Visual.Name
+		if m.Visual.Prerelease {
+			c.Detail += ", a prerelease: there is nothing else"
+		}
+		if m.Prompt() {
+			c.Detail = "of the developer prompt that this runs in"
+		}
+		return c
+	}
+	err := cmp.Or(b.Windows.Err, ErrNoMSVC)
+	c.State, c.Detail, c.Blocks = StateFailed, err.Error(), true
 	switch {
-	case c.State == StateOK && c.Path == "":
-		c.State, c.Detail = StateMissing, "Visual Studio's installer knows no installation with that component"
-	case c.State == StateMissing:
-		c.Detail = "there is no vswhere, which every Visual Studio brings"
-	case c.State == StateOK:
-		d.toolset(&c)
+	case errors.Is(err, ErrNoMSVC):
+		c.State = StateMissing
+	case errors.Is(err, errSlow):
+		c.State = StateTimedOut
 	}
-	if c.Bad() {
-		c.Get, c.Blocks = advice(tool.Get, d.Host, b.Env, component), true
+	if c.State == StateMissing {
+		c.Get = d.component(b.Row.Platform.Arch)
+	}
+	if strings.Contains(c.Detail, known.Components["sdk"]) {
+		c.Get = d.component("sdk")
 	}
 	return c
 }
 
-// toolset reads the version of the compiler that an installation uses first.
-func (d *Doctor) toolset(c *Check) {
-	file := filepath.Join(c.Path, "VC", "Auxiliary", "Build", "Microsoft.VCToolsVersion.default.txt")
-	data, err := os.ReadFile(file)
-	if err != nil {
-		c.State, c.Detail = StateUnknown, err.Error()
-		return
+// component says how to get a component of Visual Studio: by its id, and by a
+// command line that installs the Build Tools with it.
+func (d *Doctor) component(key string) string {
+	return strings.ReplaceAll(known.Tools["MSVC"].Get["any"], "{}", known.Components[key])
+}
+
+// longPaths tells whether paths of more than 260 characters work, as MSVC's own
+// tools make them below Cargo's target directory. It is no more than a note:
+// short ones may do.
+func (d *Doctor) longPaths(ctx context.Context, b Build) Check {
+	c := Check{Name: "long paths", State: StateNote, Found: "on", Needed: "on"}
+	var off []string
+	switch on, err := longPathsEnabled(); {
+	case err != nil:
+		c.Found, c.Detail = "unknown", "LongPathsEnabled cannot be read: "+err.Error()
+	case !on:
+		off = append(off, "Windows' LongPathsEnabled is off")
 	}
-	v, ok := ParseVersion(string(data))
-	if !ok {
-		c.State, c.Detail = StateUnknown, fmt.Sprintf("%s states no version, it says %q", file, firstWords(string(data)))
-		return
+	if a := d.ask(ctx, b.Env, "git", "config", "--get", "core.longpaths"); a.state != StateMissing && strings.TrimSpace(a.out) != "true" {
+		off = append(off, "git's core.longpaths is off")
 	}
-	c.Found = v.Text
+	if len(off) > 0 {
+		c.Found, c.Detail = "off", strings.Join(off, "; ")+"; a checkout and a state directory with short paths do without"
+		c.Get = advice(known.Tools[c.Name].Get, d.Host, b.Env, "")
+	}
+	return c
 }
 
 // hostMSVC is HostCompiler for Microsoft's compiler, whose toolset 14.44 calls
 // itself 1944 (_MSC_VER, Microsoft's C++ documentation).
-func (d *Doctor) hostMSVC(ctx context.Context, b Build, takes Range, by string) Check {
-	c := d.msvc(ctx, b)
+func (d *Doctor) hostMSVC(b Build, takes Range, by string) Check {
+	c := d.compilerMSVC(b)
 	c.By = by
 	if v, ok := ParseVersion(c.Found); ok && c.State == StateOK && takes != (Range{}) {
 		c.Needed = msvcToolset(takes)
@@ -84,4 +131,17 @@ func msvcToolset(r Range) string {
 		return spell(r.Max) + " or older"
 	}
 	return spell(r.Min) + " to " + spell(r.Max)
+}
+
+// Explain is the error of a target whose compiler is not there: what is wrong,
+// and how this host gets it.
+func (d *Doctor) Explain(b Build) error {
+	c := d.compilerMSVC(b)
+	if !c.Blocks {
+		return nil
+	}
+	if c.Get == "" {
+		return fmt.Errorf("this host's Microsoft compiler: %w", b.Windows.Err)
+	}
+	return fmt.Errorf("this host's Microsoft compiler: %w; get it: %s", cmp.Or(b.Windows.Err, ErrNoMSVC), c.Get)
 }

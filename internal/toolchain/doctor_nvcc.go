@@ -112,7 +112,7 @@ func (d *Doctor) HostCompiler(ctx context.Context, b Build, name, header string)
 	}
 	takes := ParseHostConfig(string(text))
 	if d.Host.OS == "windows" {
-		return d.hostMSVC(ctx, b, takes.MSVC, by)
+		return d.hostMSVC(b, takes.MSVC, by)
 	}
 	// CMake hands CUDAHOSTCXX on, nvcc itself reads NVCC_CCBIN, and calls gcc
 	// where neither is set.

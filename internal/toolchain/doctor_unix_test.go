@@ -198,7 +198,7 @@ func TestDoctorHowToGet(t *testing.T) {
 		{"brew on Linux does not count", linux, []string{"brew"}, "https://cmake.org/download", "a C++ compiler of the system's packages, or CXX"},
 		{"macOS with brew", mac, []string{"brew"}, "brew install cmake", "xcode-select --install"},
 		{"macOS", mac, nil, "https://cmake.org/download", "xcode-select --install"},
-		{"Windows", windows, []string{"winget"}, "winget install Kitware.CMake", "a C++ compiler of the system's packages, or CXX"},
+		{"Windows", windows, []string{"winget"}, "winget install Kitware.CMake, or component Microsoft.VisualStudio.Component.VC.CMake.Project", "a C++ compiler of the system's packages, or CXX"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

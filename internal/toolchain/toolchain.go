@@ -28,7 +28,8 @@ var hostVariables = []string{
 	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",
 	// Windows programs do not start, or find nothing, without these.
 	"SystemRoot", "SystemDrive", "windir", "ComSpec", "PATHEXT", "USERPROFILE", "APPDATA", "LOCALAPPDATA",
-	"ProgramData", "ProgramFiles", "ProgramFiles(x86)", "NUMBER_OF_PROCESSORS", "PROCESSOR_ARCHITECTURE",
+	"ProgramData", "ProgramFiles", "ProgramFiles(x86)", "ProgramW6432", "CommonProgramFiles", "CommonProgramFiles(x86)", "CommonProgramW6432",
+	"NUMBER_OF_PROCESSORS", "PROCESSOR_ARCHITECTURE", "PROCESSOR_ARCHITEW6432", "OS", "HOMEDRIVE", "HOMEPATH", "USERNAME",
 }
 
 // FilterEnv returns the entries of env whose names are in the allow-list or in
@@ -38,9 +39,15 @@ func FilterEnv(env, more []string) []string {
 	last := map[string]string{}
 	for _, kv := range env {
 		name, _, ok := strings.Cut(kv, "=")
-		if ok && (allowed(hostVariables, name) || slices.Contains(more, name)) {
-			last[name] = kv
+		if !ok || !allowed(hostVariables, name) && !slices.ContainsFunc(more, func(m string) bool { return sameName(m, name) }) {
+			continue
 		}
+		for other := range last { // Path and PATH are one on Windows
+			if sameName(other, name) {
+				delete(last, other)
+			}
+		}
+		last[name] = kv
 	}
 	return slices.Sorted(maps.Values(last))
 }
@@ -48,9 +55,9 @@ func FilterEnv(env, more []string) []string {
 func allowed(list []string, name string) bool {
 	return slices.ContainsFunc(list, func(p string) bool {
 		if prefix, ok := strings.CutSuffix(p, "*"); ok {
-			return strings.HasPrefix(name, prefix)
+			return len(name) >= len(prefix) && sameName(name[:len(prefix)], prefix)
 		}
-		return p == name
+		return sameName(p, name)
 	})
 }
 
@@ -114,15 +121,28 @@ func Variables(row matrix.Row, fields matrix.Fields, tk Toolkits, targetDir stri
 // looks for nvcc there must find the pinned one.
 func ToolkitPath(home string) string { return filepath.Join(home, "bin") }
 
+// ToolkitDirs are ToolkitPath and, of a toolkit for Windows, the directories of
+// its DLLs: CUDA 13's installer has them in bin\x64, the wheels in bin\x86_64.
+func ToolkitDirs(home string) []string {
+	dirs := []string{ToolkitPath(home)}
+	for _, name := range []string{"x64", "x86_64"} {
+		dir := filepath.Join(home, "bin", name)
+		if dlls, err := filepath.Glob(filepath.Join(dir, "*.dll")); err == nil && len(dlls) > 0 {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
 // BuildEnv composes the environment of the target's build out of that of this
 // process and the variables that relmat sets.
 func BuildEnv(host []string, row matrix.Row, vars []Variable) []string {
 	env := FilterEnv(host, row.Pass)
 	for _, v := range vars {
 		if v.Name == "CUDA_HOME" {
-			env = append(env, "PATH="+ToolkitPath(v.Value)+string(filepath.ListSeparator)+proc.Getenv(env, "PATH"))
+			env = setenv(env, "PATH", strings.Join(append(ToolkitDirs(v.Value), proc.Getenv(env, "PATH")), string(filepath.ListSeparator)))
 		}
-		env = append(env, v.Name+"="+v.Value)
+		env = setenv(env, v.Name, v.Value)
 	}
 	return env
 }
@@ -140,9 +160,9 @@ func Tools(row matrix.Row, env []string) []Tool {
 	if len(row.Native.Crates) > 0 {
 		tools = append(
 			tools,
-			Tool{"cmake", "Debian: cmake; macOS: brew install cmake"},
-			Tool{"ninja", "Debian: ninja-build; macOS: brew install ninja"},
-			Tool{compiler(env), "Debian: g++; macOS: xcode-select --install"},
+			Tool{"cmake", "Debian: cmake; macOS: brew install cmake; Windows: winget install Kitware.CMake"},
+			Tool{"ninja", "Debian: ninja-build; macOS: brew install ninja; Windows: winget install Ninja-build.Ninja"},
+			Tool{compiler(env), "Debian: g++; macOS: xcode-select --install; Windows: see relmat doctor"},
 		)
 	}
 	return tools
@@ -152,8 +172,14 @@ func compiler(env []string) string {
 	if cxx := proc.Getenv(env, "CXX"); cxx != "" {
 		return cxx
 	}
+	if hasMSVC(env) {
+		return "cl.exe"
+	}
 	return "c++"
 }
+
+// hasMSVC tells whether the environment is one of Microsoft's compiler.
+func hasMSVC(env []string) bool { return proc.Getenv(env, "VCToolsVersion") != "" }
 
 // Missing says which of the tools the environment's PATH lacks, or nil.
 func Missing(tools []Tool, env []string) error {
@@ -174,6 +200,10 @@ func Missing(tools []Tool, env []string) error {
 func Identity(ctx context.Context, tools []Tool, env []string) ([]string, error) {
 	var ids []string
 	for _, t := range tools {
+		if hasMSVC(env) && strings.EqualFold(filepath.Base(t.Name), "cl.exe") { // it has no such option
+			ids = append(ids, fmt.Sprintf("cl.exe: %s, Windows SDK %s", proc.Getenv(env, "VCToolsVersion"), proc.Getenv(env, "WindowsSDKVersion")))
+			continue
+		}
 		arg := "--version"
 		if t.Name == "cargo" {
 			arg = "-Vv"

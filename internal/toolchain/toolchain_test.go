@@ -203,21 +203,13 @@ func TestTools(t *testing.T) {
 	}
 }
 
-// script puts an executable shell script into dir.
-func script(t *testing.T, dir, name, text string) {
-	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text), 0o755); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestMissing(t *testing.T) {
 	dir := t.TempDir()
-	script(t, dir, "cargo", "")
+	program(t, filepath.Join(dir, "cargo"), standIn{})
 	if err := os.WriteFile(filepath.Join(dir, "ninja"), nil, 0o644); err != nil { // not executable
 		t.Fatal(err)
 	}
-	env := []string{"PATH=" + dir}
+	env := []string{"PATH=" + dir, "PATHEXT=" + os.Getenv("PATHEXT")}
 	tools := toolchain.Tools(row(t, "    native: {crates: [n]}"), env)
 	if err := toolchain.Missing(tools[:1], env); err != nil {
 		t.Errorf("cargo is there, got %v", err)
@@ -242,15 +234,15 @@ func TestMissing(t *testing.T) {
 
 func TestIdentity(t *testing.T) {
 	dir := t.TempDir()
-	script(t, dir, "cargo", `test "$*" = -Vv && printf 'cargo 1.2.3\nrelease: 1.2.3\n'`)
-	script(t, dir, "c++", `test "$*" = --version && printf 'c++ 14.2\nCopyright\n'`)
-	env := []string{"PATH=" + dir + ":/usr/bin:/bin"}
+	program(t, filepath.Join(dir, "cargo"), standIn{Answers: []reply{{Args: []string{"-Vv"}, Stdout: "cargo 1.2.3\nrelease: 1.2.3\n"}}})
+	program(t, filepath.Join(dir, "c++"), standIn{Answers: []reply{{Args: []string{"--version"}, Stdout: "c++ 14.2\nCopyright\n"}}})
+	program(t, filepath.Join(dir, "broken"), standIn{Answers: []reply{{Stderr: "it is broken\n", Exit: 3}}})
+	env := []string{"PATH=" + dir, "PATHEXT=" + os.Getenv("PATHEXT"), "SystemRoot=" + os.Getenv("SystemRoot")}
 	got, err := toolchain.Identity(t.Context(), []toolchain.Tool{{Name: "cargo"}, {Name: "c++"}}, env)
 	if want := []string{"cargo: cargo 1.2.3", "c++: c++ 14.2"}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("Identity = %q, %v, want %q", got, err, want)
 	}
-	script(t, dir, "c++", "echo broken >&2; exit 3")
-	if _, err := toolchain.Identity(t.Context(), []toolchain.Tool{{Name: "c++"}}, env); err == nil || !strings.Contains(err.Error(), "broken") {
+	if _, err := toolchain.Identity(t.Context(), []toolchain.Tool{{Name: "broken"}}, env); err == nil || !strings.Contains(err.Error(), "it is broken") {
 		t.Errorf("a compiler that does not run gives %v", err)
 	}
 }

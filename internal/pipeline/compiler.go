@@ -1,0 +1,64 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/relmat/relmat/internal/matrix"
+	"github.com/relmat/relmat/internal/toolchain"
+)
+
+// windowsHost finds what a Windows host has for a row of Microsoft's compiler;
+// it is empty for all others. Only a build may write the cache.
+func (s *Session) windowsHost(ctx context.Context, row matrix.Row, host matrix.Platform, readOnly bool) toolchain.WindowsHost {
+	w := toolchain.WindowsHost{Env: s.Env}
+	if toolchain.NeedsMSVC(row, host) {
+		f := toolchain.MSVCFinder{Host: host, Env: s.Env, Cache: s.Cache, ReadOnly: readOnly}
+		w.MSVC, w.Err = f.Find(ctx, row.Platform)
+	}
+	return w
+}
+
+// hostEnv adds to a build's environment what the host has installed for it: on
+// Windows Microsoft's compiler, and NVIDIA's toolkit where the row names none.
+// Elsewhere it is the environment as it was.
+func hostEnv(env []string, row matrix.Row, host matrix.Platform, w toolchain.WindowsHost) ([]string, error) {
+	if toolchain.UsesHostCUDA(row, host) {
+		cuda, err := toolchain.FindHostCUDA(w.Env)
+		if err != nil {
+			return nil, err
+		}
+		env = cuda.BuildEnv(env, w.Env, row)
+	}
+	if w.MSVC != nil {
+		env = w.MSVC.BuildEnv(env, row, host)
+	}
+	return env, nil
+}
+
+// compilerEnv is hostEnv of this host, and an error where the row's compiler is
+// not there or nvcc does not take it: after hours of building is too late.
+func (s *Session) compilerEnv(ctx context.Context, row matrix.Row, env []string, host matrix.Platform) ([]string, error) {
+	if !toolchain.NeedsMSVC(row, host) {
+		return env, nil
+	}
+	w := s.windowsHost(ctx, row, host, false)
+	doctor := &toolchain.Doctor{Host: host, Dir: s.Source, Timeout: doctorTimeout}
+	b := toolchain.Build{Row: row, Env: env, Windows: w}
+	if err := doctor.Explain(b); err != nil {
+		return nil, err
+	}
+	env, err := hostEnv(env, row, host, w)
+	if err != nil || row.Toolkit == "" {
+		return env, err
+	}
+	header := s.findToolkit(row).hostConfig()
+	if header == "" {
+		return env, nil
+	}
+	b.Env = env
+	if c := doctor.HostCompiler(ctx, b, row.Toolkit, header); c.Blocks {
+		return nil, fmt.Errorf("nvcc of toolkit %s takes MSVC toolset %s, this host's is %s; get it: %s", row.Toolkit, c.Needed, c.Found, c.Get)
+	}
+	return env, nil
+}
