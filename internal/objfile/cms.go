@@ -288,4 +288,3 @@ func checkSignature(cert *x509.Certificate, algorithm berElement, hash crypto.Ha
 	}
 	return fmt.Errorf("a key of type %T is not known", cert.PublicKey)
 }
-

@@ -197,6 +197,7 @@ func (s *Session) archived(ctx context.Context, row matrix.Row, each func(manife
 		return err
 	}
 	defer unlock()
+	row = s.signing(row)
 	b, err := s.build(ctx, row)
 	if err != nil {
 		return err
@@ -206,6 +207,10 @@ func (s *Session) archived(ctx context.Context, row matrix.Row, each func(manife
 		return err
 	}
 	for _, bd := range bundles {
+		bundled := bd.Key
+		if bd, err = s.sign(ctx, row, bd); err != nil {
+			return err
+		}
 		_, verified, err := s.verify(ctx, row, bd, b.toolkit)
 		if err != nil {
 			return fmt.Errorf("verifying package %s: %w", bd.Package, err)
@@ -217,7 +222,11 @@ func (s *Session) archived(ctx context.Context, row matrix.Row, each func(manife
 		if err := verify.Size(a.Size); err != nil {
 			return fmt.Errorf("archive %s: %w", a.Name, err)
 		}
-		if err := each(a, map[string]string{"bundle": bd.Key, "verify": verified, "archive": key}); err != nil {
+		keys := map[string]string{"bundle": bundled, "verify": verified, "archive": key}
+		if bd.Key != bundled {
+			keys["sign"] = bd.Key
+		}
+		if err := each(a, keys); err != nil {
 			return err
 		}
 	}
@@ -245,6 +254,9 @@ func (s *Session) preflight(ctx context.Context, sel matrix.Selection, o Release
 				if err := toolchain.Missing(toolchain.Tools(row, env), env); err != nil {
 					return "", false, fmt.Errorf("target %s: %w", row.Name, err)
 				}
+			}
+			if err := s.preflightSign(ctx, s.signing(row)); err != nil {
+				return "", false, err
 			}
 			if row.Toolkit == "" {
 				continue

@@ -59,6 +59,9 @@ type Target struct {
 	// Release is the CUDA release that the target is built with, as
 	// major.minor; empty where there is none or it is not known.
 	Release string
+	// Roots are the certificates in PEM that own signatures must come from; nil
+	// where the matrix names none.
+	Roots []byte
 }
 
 // Run reads a package and judges it by all rules that are not switched off.
