@@ -136,6 +136,9 @@ func (s *Session) publisher(o ReleaseOptions) publish.Publisher {
 func (s *Session) wanted(o ReleaseOptions, rel *manifest.Release) publish.Wanted {
 	w := o.Wanted
 	w.Tag, w.Release, w.Checksums, w.ChecksumFiles, w.Files = s.tag, rel, true, s.File.Checksums.Files, nil
+	if footer := footerOf(s.released(rel)); footer != "" || !rel.Partial {
+		w.Footer = &footer // of some targets only, others' stays
+	}
 	if rel.CommitChecked {
 		w.Commit = rel.Commit
 	}

@@ -165,8 +165,23 @@ func signValues(f *matrix.File, env []string) []string {
 	return values
 }
 
-// unsignedWindows tells whether users of the rows get programs for Windows that
-// nobody has signed.
-func unsignedWindows(rows []matrix.Row) bool {
-	return slices.ContainsFunc(rows, func(r matrix.Row) bool { return r.Platform.OS == "windows" && !r.Sign.Signs() })
+// footerOf is what users of the rows must know besides the release's notes: that
+// programs for Windows are not signed.
+func footerOf(rows []matrix.Row) string {
+	if slices.ContainsFunc(rows, func(r matrix.Row) bool { return r.Platform.OS == "windows" && !r.Sign.Signs() }) {
+		return sign.SmartScreen()
+	}
+	return ""
+}
+
+// released are the rows whose parts a release has.
+func (s *Session) released(rel *manifest.Release) []matrix.Row {
+	return slices.DeleteFunc(s.File.Rows(), func(r matrix.Row) bool {
+		return !slices.ContainsFunc(rel.Targets, func(p manifest.Part) bool { return p.Target == r.Name })
+	})
+}
+
+// promoted are the rows that a whole release has.
+func (s *Session) promoted() []matrix.Row {
+	return slices.DeleteFunc(s.File.Rows(), func(r matrix.Row) bool { return r.IsOnRequest() })
 }

@@ -276,13 +276,13 @@ func (t *Tool) check(from, to string, s *Signed) error {
 	if a.Hash == crypto.SHA1 {
 		return errors.New("it is signed with SHA-1, which Windows refuses")
 	}
-	if t.o.Sign.Stamped() && a.Time.IsZero() {
-		return errors.New("it has no time stamp, and sign.timestamp wants one")
-	}
 	s.By, s.Time = objfile.NameOf(a.Signer), a.Time
 	now := time.Now()
 	if err := a.Valid(now); err != nil {
 		return err
+	}
+	if t.o.Sign.Stamped() && a.Time.IsZero() {
+		return errors.New("it has no time stamp, and sign.timestamp wants one")
 	}
 	if t.o.Sign.Trust == "" {
 		return nil
