@@ -75,6 +75,10 @@ func (t *Tool) run(ctx context.Context, c call) (string, error) {
 	cmd.Stdout = nil // so that an error shows it: signers print what is wrong there
 	cmd.Stderr = func(line string) { out.WriteString(line + "\n") }
 	err := cmd.Run(ctx)
+	var failed *proc.Error
+	if errors.As(err, &failed) {
+		err = &toolError{gistOf(out.String()), failed}
+	}
 	return out.String(), err
 }
 
@@ -114,21 +118,6 @@ func inPlace(file string, do func(out string) error) error {
 		return err
 	}
 	return os.Rename(out, file)
-}
-
-// lastWords is the last line that a failed program wrote, and how it ended.
-func lastWords(err error) string {
-	var failed *proc.Error
-	if !errors.As(err, &failed) {
-		return err.Error()
-	}
-	for _, line := range slices.Backward(failed.Tail) {
-		line = strings.TrimSpace(line)
-		if line != "" && line != "Failed" && !strings.HasPrefix(line, "at ") && !strings.HasPrefix(line, "Try ") {
-			return fmt.Sprintf("%s (%v)", line, failed.Err)
-		}
-	}
-	return failed.Err.Error()
 }
 
 func copyFile(src, dst string, mode os.FileMode) (err error) {

@@ -55,14 +55,34 @@ type tool struct {
 	// find, if not nil, looks for the program where PATH has none.
 	find func(env []string) string
 	make func(*Tool) Signer
+	// get says how one gets the tool, by operating system or on any host.
+	get map[string]string
 }
 
 // tools are all signers, by the matrix's word.
 var tools = map[string]tool{
-	"osslsigncode": {programs: []string{"osslsigncode"}, make: newOsslsigncode},
-	"jsign":        {programs: []string{"jsign"}, make: newJsign},
-	"signtool":     {programs: []string{"signtool"}, find: findSigntool, make: newSigntool},
-	"command":      {make: newCommand},
+	"osslsigncode": {
+		programs: []string{"osslsigncode"}, make: newOsslsigncode,
+		get: map[string]string{"linux": "apt install osslsigncode", "macos": "brew install osslsigncode", "any": "https://github.com/mtrojnar/osslsigncode"},
+	},
+	"jsign": {
+		programs: []string{"jsign"}, make: newJsign,
+		get: map[string]string{"macos": "brew install jsign", "any": "https://ebourg.github.io/jsign; " + ProgramVariable + "=jsign-7.1.jar runs it with java"},
+	},
+	"signtool": {
+		programs: []string{"signtool"}, find: findSigntool, make: newSigntool,
+		get: map[string]string{"any": "Visual Studio's installer, the component Windows 11 SDK"},
+	},
+	"command": {make: newCommand},
+}
+
+// Get says how a host of the operating system gets the tool.
+func Get(name, system string) string {
+	ways := tools[name].get
+	if way, ok := ways[system]; ok {
+		return way
+	}
+	return ways["any"]
 }
 
 // Options say what signs, and by what.

@@ -221,13 +221,16 @@ func (t *Tool) file(ctx context.Context, from, to string, mode os.FileMode) (*Si
 		for _, server := range t.o.Sign.Timestamp {
 			err := try(server)
 			if err == nil {
+				err = t.stamped(to)
+			}
+			if err == nil {
 				s.Server = server
 				break
 			}
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
-			s.Refused = append(s.Refused, server+": "+lastWords(err))
+			s.Refused = append(s.Refused, server+": "+gist(err))
 		}
 		if s.Server == "" {
 			return nil, fmt.Errorf("no time stamp server served:\n  %s\ntry again later, or add a server to sign.timestamp", strings.Join(s.Refused, "\n  "))
@@ -245,6 +248,24 @@ func (t *Tool) file(ctx context.Context, from, to string, mode os.FileMode) (*Si
 		}
 	}
 	return s, nil
+}
+
+// stamped finds out whether a tool that said nothing has made a time stamp.
+func (t *Tool) stamped(file string) error {
+	if t.o.OS != "windows" {
+		return nil
+	}
+	a, err := verified(file)
+	switch {
+	case err != nil:
+		return err
+	case !a.Time.IsZero():
+		return nil
+	}
+	if err := a.Valid(time.Now()); err != nil {
+		return err // no server stamps that
+	}
+	return fmt.Errorf("%s made no time stamp and no error", filepath.Base(t.program))
 }
 
 // check holds a signed file against what it was, without asking its tool.

@@ -59,8 +59,9 @@ func ownSignatures(s *subject) []Finding {
 	if s.o.Target != nil {
 		promised = s.o.Target.Row.Sign
 	}
-	unsigned := 0
+	unsigned := false
 	for _, e := range s.entries {
+		unsigned = unsigned || e.isBuild() && len(e.slices) > 0 && e.slices[0].Kind == objfile.Executable && e.slices[0].Signature.Kind == "none"
 		if !e.ownProgram(promised) {
 			continue
 		}
@@ -70,14 +71,13 @@ func ownSignatures(s *subject) []Finding {
 		}
 		must := promised.Signs() && !promised.Excepted(e.Path)
 		if !must && said == "" {
-			unsigned++
 			continue
 		}
 		if message, hint := s.misSigned(e, promised, said); message != "" {
 			out = append(out, Finding{File: e.Path, Message: message, Hint: hint})
 		}
 	}
-	if unsigned > 0 && s.o.Target != nil && promised.Tool == "" && s.platform.OS == "windows" {
+	if unsigned && s.o.Target != nil && promised.Tool == "" && s.platform.OS == "windows" {
 		out = append(out, Finding{
 			Severity: warning,
 			Message:  "the programs for Windows are not signed, and the matrix does not say whether they shall be: SmartScreen warns those who run them",
