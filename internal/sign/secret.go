@@ -26,6 +26,9 @@ const maxSecret = 1 << 20
 type Secrets struct {
 	mu  sync.Mutex
 	fds map[string]string
+	// kept are descriptors that could not be read: they may be somebody else's
+	// in this process, and a file that is forgotten is closed.
+	kept []*os.File
 }
 
 // text reads a secret of one line: env:VARIABLE, file:PATH or fd:NUMBER, as
@@ -70,6 +73,7 @@ func (s *Secrets) descriptor(number string) (string, error) {
 	f := os.NewFile(uintptr(n), "fd:"+number)
 	data, err := io.ReadAll(io.LimitReader(f, maxSecret))
 	if err != nil {
+		s.kept = append(s.kept, f)
 		return "", fmt.Errorf("file descriptor %s: %w; is it open, as with %s<FILE?", number, err, number)
 	}
 	_ = f.Close()
