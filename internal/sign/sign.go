@@ -8,6 +8,7 @@
 package sign
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/relmat/relmat/internal/fsx"
 	"github.com/relmat/relmat/internal/matrix"
+	"github.com/relmat/relmat/internal/proc"
 )
 
 // Version changes with what the stage makes of the same inputs.
@@ -206,13 +208,12 @@ func (t *Tool) privateDir() (string, error) {
 	if t.private != "" {
 		return t.private, nil
 	}
+	parent := cmp.Or(proc.Getenv(t.o.Env, "XDG_RUNTIME_DIR"), proc.Getenv(t.o.Env, "TMPDIR"))
 	var err error
-	for _, parent := range []string{os.Getenv("XDG_RUNTIME_DIR"), ""} {
-		if t.private, err = os.MkdirTemp(parent, "relmat-sign-"); err == nil { // of mode 0700
-			return t.private, nil
-		}
+	if t.private, err = os.MkdirTemp(parent, "relmat-sign-"); err != nil && parent != "" {
+		t.private, err = os.MkdirTemp("", "relmat-sign-") // of mode 0700
 	}
-	return "", err
+	return t.private, err
 }
 
 func (t *Tool) removePrivate() {

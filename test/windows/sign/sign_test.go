@@ -345,11 +345,9 @@ func TestKeystoreInVariable(t *testing.T) {
 	each(t, func(t *testing.T, tool string, env []string) {
 		a.write("pw", password+"\n")
 		tmp := t.TempDir()
-		t.Setenv("TMPDIR", tmp)
-		t.Setenv("XDG_RUNTIME_DIR", "")
 		s := settings(a, tool)
 		s.Keystore, s.Password = "env:P12", "file:"+a.path("pw")
-		env = append(env, "P12="+base64.StdEncoding.EncodeToString(data))
+		env = append(env, "TMPDIR="+tmp, "P12="+base64.StdEncoding.EncodeToString(data))
 		r := run(t, bundle(t), s, env...)
 		if r.err != nil {
 			t.Fatal(r.err)
