@@ -74,7 +74,7 @@ func (s *Secrets) descriptor(number string) (string, error) {
 	data, err := io.ReadAll(io.LimitReader(f, maxSecret))
 	if err != nil {
 		s.kept = append(s.kept, f)
-		return "", fmt.Errorf("file descriptor %s: %w; is it open, as with %s<FILE?", number, err, number)
+		return "", fmt.Errorf("file descriptor %s: %w; the command opens it with %s<FILE", number, err, number)
 	}
 	_ = f.Close()
 	if s.fds == nil {

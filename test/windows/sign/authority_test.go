@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 )
@@ -26,11 +27,45 @@ type authority struct {
 	dir string
 }
 
-// newAuthority makes roots.pem, sign.p12 (Demo Ltd., valid for a year),
+// newAuthority makes an authority: roots.pem, sign.p12 (Demo Ltd., valid for a year),
 // expired.p12, server.p12 (not for code), tsa.pem with tsa.key, and tsa.cnf.
 func newAuthority(t *testing.T) authority {
 	t.Helper()
 	a := authority{t, t.TempDir()}
+	a.make()
+	return a
+}
+
+// first is where the authority of most tests is made, once.
+var first struct {
+	sync.Once
+	dir string
+}
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "relmat-sign-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	first.dir = dir
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// theAuthority is the one of most tests.
+func theAuthority(t *testing.T) authority {
+	t.Helper()
+	a := authority{t, first.dir}
+	first.Do(a.make)
+	if _, err := os.Stat(a.path("tsa.p12")); err != nil {
+		t.Fatal("the authority could not be made; an earlier test says why")
+	}
+	return a
+}
+
+func (a authority) make() {
 	a.write("ca.cnf", `[req]
 distinguished_name = dn
 [dn]
@@ -80,7 +115,6 @@ ess_cert_id_chain = no
 	a.issue("expired", "Late Ltd.", "code", "-startdate", "20200101000000Z", "-enddate", "20210101000000Z")
 	a.issue("server", "Server Ltd.", "server", "-days", "365")
 	a.issue("tsa", "Throw-away Time", "stamp", "-days", "365")
-	return a
 }
 
 // issue makes NAME.key, NAME.pem and NAME.p12.
@@ -127,7 +161,7 @@ func (a authority) stamps() *stampServer {
 			return
 		}
 		n := s.asked.Add(1)
-		in := fmt.Sprintf("query-%d.tsq", n)
+		in := fmt.Sprintf("query-%p-%d.tsq", s, n)
 		if err := os.WriteFile(a.path(in), query, 0o600); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return

@@ -123,7 +123,7 @@ func says(t *testing.T, out string, words ...string) {
 }
 
 func TestRelease(t *testing.T) {
-	a := newAuthority(t)
+	a := theAuthority(t)
 	server, gone := a.stamps(), down()
 	signed := fmt.Sprintf("    sign: {tool: osslsigncode, keystore: \"file:%s\", password: \"env:P12_PW\", timestamp: [\"%s\", \"%s\"], trust: roots.pem, prebuilt: true}\n", a.path("sign.p12"), gone, server.URL)
 	p := newProject(t, a, signed)
@@ -229,7 +229,7 @@ func flip(t *testing.T, archive string) string {
 
 // TestSkipSign tests a package where there is no certificate.
 func TestSkipSign(t *testing.T) {
-	a := newAuthority(t)
+	a := theAuthority(t)
 	p := newProject(t, a, "    sign: {tool: jsign, keystore: \"file:none.p12\", password: \"env:NONE\", timestamp: [], prebuilt: true}\n")
 	p.env = append(p.env, sign.ProgramVariable+"="+jsignJar(t))
 	says(t, p.run(1, "smoke"), "none.p12", "--skip-sign")

@@ -190,7 +190,7 @@ func each(t *testing.T, do func(t *testing.T, tool string, env []string)) {
 }
 
 func TestSigned(t *testing.T) {
-	a := newAuthority(t)
+	a := theAuthority(t)
 	server := a.stamps()
 	each(t, func(t *testing.T, tool string, env []string) {
 		src := bundle(t)
@@ -248,7 +248,7 @@ func TestSigned(t *testing.T) {
 
 // A signature that somebody writes into afterwards is none.
 func TestTampered(t *testing.T) {
-	a := newAuthority(t)
+	a := theAuthority(t)
 	server := a.stamps()
 	r := run(t, bundle(t), settings(a, "osslsigncode", server.URL), "P12_PW="+password)
 	if r.err != nil {
@@ -270,7 +270,7 @@ func TestTampered(t *testing.T) {
 }
 
 func TestTimeStampServers(t *testing.T) {
-	a := newAuthority(t)
+	a := theAuthority(t)
 	server, gone, ill := a.stamps(), down(), broken(t)
 	each(t, func(t *testing.T, tool string, env []string) {
 		s := settings(a, tool, gone, ill, server.URL)
@@ -307,7 +307,7 @@ func TestTimeStampServers(t *testing.T) {
 }
 
 func TestCertificatesThatAreNotValid(t *testing.T) {
-	a := newAuthority(t)
+	a := theAuthority(t)
 	server := a.stamps()
 	other := newAuthority(t)
 	each(t, func(t *testing.T, tool string, env []string) {
@@ -337,7 +337,7 @@ func TestCertificatesThatAreNotValid(t *testing.T) {
 // TestKeystoreInVariable holds the keystore in a variable and the password in a
 // file, which others must not be able to read.
 func TestKeystoreInVariable(t *testing.T) {
-	a := newAuthority(t)
+	a := theAuthority(t)
 	data, err := os.ReadFile(a.path("sign.p12"))
 	if err != nil {
 		t.Fatal(err)
@@ -348,6 +348,7 @@ func TestKeystoreInVariable(t *testing.T) {
 		s := settings(a, tool)
 		s.Keystore, s.Password = "env:P12", "file:"+a.path("pw")
 		env = append(env, "TMPDIR="+tmp, "P12="+base64.StdEncoding.EncodeToString(data))
+		s.Except = []string{"bin/tool.exe", "bin/demo.exe"}
 		r := run(t, bundle(t), s, env...)
 		if r.err != nil {
 			t.Fatal(r.err)
@@ -373,7 +374,7 @@ func TestKeystoreInVariable(t *testing.T) {
 // it was called. No argument has the secret, and the environment has only the
 // tool's own.
 func TestSecretsAreNotSeen(t *testing.T) {
-	a := newAuthority(t)
+	a := theAuthority(t)
 	server := a.stamps()
 	each(t, func(t *testing.T, tool string, env []string) {
 		bin := t.TempDir()
@@ -388,6 +389,7 @@ func TestSecretsAreNotSeen(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := settings(a, tool, server.URL)
+		s.Except = []string{"bin/tool.exe", "bin/own.dll"}
 		env = append(env, "PATH="+bin+":"+os.Getenv("PATH"), "GITHUB_TOKEN=ghs_secret")
 		r := run(t, bundle(t), s, env...)
 		if r.err != nil {
@@ -416,7 +418,7 @@ func TestSecretsAreNotSeen(t *testing.T) {
 
 // TestForeignSignatures refuses a file of the build that somebody has signed.
 func TestForeignSignatures(t *testing.T) {
-	a := newAuthority(t)
+	a := theAuthority(t)
 	r := run(t, bundle(t), settings(a, "osslsigncode"), "P12_PW="+password)
 	if r.err != nil {
 		t.Fatal(r.err)
@@ -429,7 +431,7 @@ func TestForeignSignatures(t *testing.T) {
 }
 
 func TestPrebuiltAndCommand(t *testing.T) {
-	a := newAuthority(t)
+	a := theAuthority(t)
 	server := a.stamps()
 	yes := true
 	a.write("pw", password)
@@ -467,7 +469,7 @@ func TestPrebuiltAndCommand(t *testing.T) {
 }
 
 func TestCancelled(t *testing.T) {
-	a := newAuthority(t)
+	a := theAuthority(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	r := runIn(ctx, t, bundle(t), settings(a, "osslsigncode"), "P12_PW="+password)
