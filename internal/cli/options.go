@@ -20,7 +20,7 @@ import (
 // user's configuration file.
 type options struct {
 	config, source, state, cache, python, progress string
-	quiet, asJSON                                  bool
+	quiet, asJSON, skipSign                        bool
 	// tag and targets come from flags alone.
 	tag     string
 	targets []string

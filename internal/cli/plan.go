@@ -77,6 +77,9 @@ func showPlan(w io.Writer, p pipeline.TargetPlan, matrixPath string) error {
 	for _, name := range slices.Sorted(maps.Keys(p.Pins)) {
 		line("pin", "%s %s", name, p.Pins[name])
 	}
+	if p.Sign != nil {
+		line("signing", "%s", p.Sign)
+	}
 	if len(p.Pass) > 0 {
 		line("passed on", "%s", strings.Join(p.Pass, ", "))
 	}

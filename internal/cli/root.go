@@ -113,11 +113,12 @@ func (a *app) session(do func(*pipeline.Session) error) (err error) {
 	return a.reporting(func(rep *progress.Reporter) error {
 		s, err := pipeline.Open(pipeline.Config{
 			Matrix: a.config, Source: a.source, State: a.state, Cache: a.cache, Tag: a.tag, Python: a.python,
-			Env: a.Env, Reporter: rep,
+			Env: a.Env, Reporter: rep, SkipSign: a.skipSign,
 		})
 		if err != nil {
 			return err
 		}
+		a.secrets.add(s.Secrets...)
 		err = do(s)
 		return errors.Join(err, s.Close())
 	})

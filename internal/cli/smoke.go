@@ -48,6 +48,7 @@ are not made yet. It exits with 5 when a step fails.`,
 		},
 	}
 	cmd.Flags().StringVar(&archive, "archive", "", "test this `FILE`")
+	cmd.Flags().BoolVar(&a.skipSign, "skip-sign", false, "leave unsigned what the matrix wants to be signed")
 	cmd.Flags().BoolVar(&keep, "keep", false, "keep the directory of a failed test")
 	a.targetFlag(cmd)
 	a.tagFlag(cmd)

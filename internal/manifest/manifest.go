@@ -54,6 +54,9 @@ type File struct {
 	Role string `json:"role,omitempty"`
 	// Why tells for a library what needs it.
 	Why string `json:"why,omitempty"`
+	// Signed is whose certificate signed a file of the project's own, by its
+	// common name; empty for one that relmat did not sign.
+	Signed string `json:"signed,omitempty"`
 }
 
 // HostLibrary is a library that the package needs and does not hold.

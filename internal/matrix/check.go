@@ -185,6 +185,7 @@ func (f *File) checkTarget(at string, t Target) {
 		}
 	}
 	f.checkLevel(at, t)
+	f.checkSign(at+".sign", t.Sign)
 	for _, floor := range []struct{ key, value string }{
 		{"glibc", t.Floors.Glibc}, {"libstdcxx", t.Floors.Libstdcxx}, {"macos", t.Floors.MacOS}, {"driver", t.Floors.Driver},
 	} {

@@ -34,6 +34,7 @@ func (f *File) checkRow(at string, row Row) {
 	f.checkCUDA(at, row)
 	f.checkNative(at, row)
 	f.checkVariables(at, row)
+	f.checkRowSign(at, row)
 }
 
 // checkNative finds rules for native builds where nobody says which crates make

@@ -256,6 +256,68 @@ var wrongs = []wrong{
 	{"exception without a reason", "smoke:\n", "verify: {allow: [§{rule: leak}]}\nsmoke:\n"},
 	{"exception to an unknown rule", "smoke:\n", "verify: {allow: [{rule: §licence, reason: x, file: §\"[\"}]}\nsmoke:\n"},
 
+	// Signing.
+	{"unknown signer", "targets:\n", `targets:
+  win: {triple: x86_64-pc-windows-msvc, sign: {tool: §ossl}}
+`},
+	{"signer of another system", "targets:\n", `targets:
+  mac: {triple: x86_64-apple-darwin, sign: {tool: §osslsigncode, keystore: "file:a.p12", password: "env:P", timestamp: []}}
+`},
+	{"signer that does not run where the target is built", "targets:\n", `targets:
+  win: {triple: x86_64-pc-windows-msvc, sign: {tool: §signtool, subject: A, timestamp: []}, hosts: {linux-x86_64: {}, windows-x86_64: {}}}
+`},
+	{"signer without its key", "targets:\n", `targets:
+  win: {triple: x86_64-pc-windows-msvc, sign: {tool: §osslsigncode, password: "env:P", timestamp: []}}
+`},
+	{"signer without a word about time stamps", "targets:\n", `targets:
+  win: {triple: x86_64-pc-windows-msvc, sign: {tool: §signtool, subject: A}}
+`},
+	{"key of another signer", "targets:\n", `targets:
+  win: {triple: x86_64-pc-windows-msvc, sign: {tool: signtool, subject: A, timestamp: [], alias: §a}}
+`},
+	{"signing without a tool", "targets:\n", `targets:
+  win: {triple: x86_64-pc-windows-msvc, sign: {timestamp: §[]}}
+`},
+	{"unsigned without a reason", "targets:\n", `targets:
+  win: {triple: x86_64-pc-windows-msvc, sign: {tool: §none}}
+`},
+	{"password in the file", "targets:\n", `targets:
+  win: {triple: x86_64-pc-windows-msvc, sign: {tool: osslsigncode, keystore: "file:a.p12", password: §hunter2, timestamp: []}}
+`},
+	{"keystore without its kind", "targets:\n", `targets:
+  win: {triple: x86_64-pc-windows-msvc, sign: {tool: osslsigncode, keystore: §a.p12, password: "fd:3", timestamp: []}}
+`},
+	{"thumbprint with spaces", "targets:\n", `targets:
+  win: {triple: x86_64-pc-windows-msvc, sign: {tool: signtool, thumbprint: §"12 34", timestamp: []}}
+`},
+	{"time stamp of no server", "targets:\n", `targets:
+  win: {triple: x86_64-pc-windows-msvc, sign: {tool: signtool, subject: A, timestamp: [§stamp.example.org]}}
+`},
+	{"absolute root certificates", "targets:\n", `targets:
+  win: {triple: x86_64-pc-windows-msvc, sign: {tool: signtool, subject: A, timestamp: [], trust: §/etc/roots.pem}}
+`},
+	{"library without its metadata", "targets:\n", `targets:
+  win: {triple: x86_64-pc-windows-msvc, sign: {tool: §signtool, dlib: a.dll, timestamp: []}}
+`},
+	{"command of no file", "targets:\n", `targets:
+  win: {triple: x86_64-pc-windows-msvc, sign: {tool: command, command: §[sign], timestamp: []}}
+`},
+	{"field of no command", "targets:\n", `targets:
+  win: {triple: x86_64-pc-windows-msvc, sign: {tool: command, command: [sign, "{{.File}}", §"{{.Target}}"], timestamp: []}}
+`},
+	{"secret of signing in a build", "targets:\n", `targets:
+  win: {triple: x86_64-pc-windows-msvc, sign: {tool: osslsigncode, keystore: "file:a.p12", password: "env:P", timestamp: []}, pass: §[P]}
+`},
+	{"secret of signing set for a build", "targets:\n", `targets:
+  win: {triple: x86_64-pc-windows-msvc, sign: {tool: osslsigncode, keystore: "file:a.p12", password: "env:P", timestamp: []}, env: {P: §x}}
+`},
+	{"pattern that is none", "targets:\n", `targets:
+  win: {triple: x86_64-pc-windows-msvc, sign: {tool: signtool, subject: A, timestamp: [], except: [§"["]}}
+`},
+	{"variable of the signer that is none", "targets:\n", `targets:
+  win: {triple: x86_64-pc-windows-msvc, sign: {tool: signtool, subject: A, timestamp: [], pass: [§A-B]}}
+`},
+
 	// Settings that no target takes.
 	{"level that nobody takes", "systems:\n", "systems:\n  windows: {cpu: {level: §pentium}}\n"},
 	{"architectures that nobody takes", "systems:\n", "systems:\n  windows: {cuda: {architectures: §sm_80, env: DEMO_ARCHS}}\n"},

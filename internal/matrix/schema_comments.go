@@ -17,6 +17,9 @@ import (
 //go:embed types.go
 var typesSource []byte
 
+//go:embed types_sign.go
+var typesSignSource []byte
+
 // comment is what the comment of a type or field says to users.
 type comment struct {
 	text string
@@ -28,12 +31,16 @@ type comment struct {
 type comments map[string]comment
 
 func mustComments() comments {
-	file, err := parser.ParseFile(token.NewFileSet(), "types.go", typesSource, parser.ParseComments|parser.SkipObjectResolution)
-	if err != nil {
-		panic("matrix: " + err.Error())
-	}
 	all := comments{}
-	for _, decl := range file.Decls {
+	var decls []ast.Decl
+	for _, source := range [][]byte{typesSource, typesSignSource} {
+		file, err := parser.ParseFile(token.NewFileSet(), "types.go", source, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			panic("matrix: " + err.Error())
+		}
+		decls = append(decls, file.Decls...)
+	}
+	for _, decl := range decls {
 		types, ok := decl.(*ast.GenDecl)
 		if !ok || types.Tok != token.TYPE {
 			continue

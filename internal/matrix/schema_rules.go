@@ -123,6 +123,11 @@ var (
 	aStyle      = text{kind: "word", types: Types{"string"}, enum: anys(layoutNames())}
 	aSeverity   = text{kind: "word", types: Types{"string"}, enum: anys(Severities)}
 	aRule       = text{kind: "word", types: Types{"string"}, enum: anys(ruleNames())}
+	aServer     = text{kind: "URL", types: anAddress.types, patterns: anAddress.patterns, hint: anAddress.hint}
+	aSigner     = text{kind: "word", types: Types{"string"}, enum: anys(signerNames())}
+	aSecret     = text{kind: "secret's place", types: Types{"string"}, patterns: []string{secretForm}, hint: secretHint}
+	aThumbprint = text{kind: "SHA-1", types: Types{"string", "number"}, patterns: []string{thumbprint.String()}, hint: "40 hexadecimal digits"}
+	aRelative   = text{kind: "path", patterns: []string{relative.String()}, hint: "a path relative to this file"}
 	platformSet = anys(platforms())
 )
 
@@ -209,6 +214,16 @@ var rules = map[string]rule{
 	"Expect.values":         {text: aTemplate},
 	"Expect.same":           {text: aReference},
 	"Step.promote":          {text: aPromote},
+	"Sign.tool":             {text: aSigner},
+	"Sign.password":         {text: aSecret},
+	"Sign.thumbprint":       {text: aThumbprint},
+	"Sign.chain":            {text: aRelative},
+	"Sign.metadata":         {text: aRelative},
+	"Sign.trust":            {text: aRelative},
+	"Sign.command":          {text: aTemplate},
+	"Sign.pass":             {text: aVariable},
+	"Sign.timestamp":        {text: aServer},
+	"Sign.except":           {text: aGlob},
 }
 
 // structRules add to the schema of a type what its keys mean together.

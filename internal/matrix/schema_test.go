@@ -186,7 +186,7 @@ var beyond = []struct {
 	{"template", regexp.MustCompile(`^template `)},
 	{"expression or pattern", regexp.MustCompile(`^error parsing regexp|has \d+ groups|both have a group|syntax error in pattern$`)},
 	{"asset with its target's name in it", regexp.MustCompile(`^GitHub would change the asset name|have the same asset name`)},
-	{"target with all that it inherits", regexp.MustCompile(`is a level of|sets target-cpu|cannot compile for architecture|is that of .*, which no desktop|leaves out the kernels|reaches no native build|speaks of the toolkit|is a triple of|reach no build|is set by (cpu|cuda)\.env|is also cpu\.env|the target's triple is missing`)},
+	{"target with all that it inherits", regexp.MustCompile(`is a level of|sets target-cpu|cannot compile for architecture|is that of .*, which no desktop|leaves out the kernels|reaches no native build|speaks of the toolkit|is a triple of|reach no build|is set by (cpu|cuda)\.env|is also cpu\.env|does not sign files of|does not run on|needs sign\.|has no use for sign\.|signs nothing|is a secret of sign|the target's triple is missing`)},
 	{"architectures that each look right", regexp.MustCompile(`^"[^"]*" (stands twice|does not exist)|^".*" and ".*" both make`)},
 	{"file name out of another key", regexp.MustCompile(`is no file name`)},
 }

@@ -28,7 +28,9 @@ type Fields struct {
 
 // Expand executes the template text with the fields. A field that does not
 // exist is an error.
-func (f Fields) Expand(text string) (string, error) {
+func (f Fields) Expand(text string) (string, error) { return expand(f, text) }
+
+func expand(fields any, text string) (string, error) {
 	if !strings.Contains(text, "{{") {
 		return text, nil
 	}
@@ -37,7 +39,7 @@ func (f Fields) Expand(text string) (string, error) {
 		return "", templateError(text, err)
 	}
 	var b strings.Builder
-	if err := t.Execute(&b, f); err != nil {
+	if err := t.Execute(&b, fields); err != nil {
 		return "", templateError(text, err)
 	}
 	return b.String(), nil

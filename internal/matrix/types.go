@@ -162,6 +162,8 @@ type Target struct {
 	SystemLibraries []string `yaml:"system-libraries"`
 	// Archive is the format of the archives. Default: zip.
 	Archive string `yaml:"archive"`
+	// Sign says how the project's own programs and libraries are signed.
+	Sign Sign `yaml:"sign"`
 	// Floors are the oldest systems that users have. What a package needs is held
 	// against them.
 	Floors Floors `yaml:"floors"`

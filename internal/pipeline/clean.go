@@ -74,7 +74,7 @@ const (
 const deadAfter = time.Hour
 
 // stageDirs are what makes a directory of the state a target's.
-var stageDirs = []string{"cargo", "logs", "bundle", "verify", "archive", "smoke"}
+var stageDirs = []string{"cargo", "logs", "bundle", "sign", "verify", "archive", "smoke"}
 
 const lockName = ".lock"
 

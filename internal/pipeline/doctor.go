@@ -143,6 +143,7 @@ func (s *Session) diagnose(ctx context.Context, doctor *toolchain.Doctor, row ma
 	checks = append(checks, toolchain.Space{
 		State: s.State, Cache: s.Cache, Allowance: toolchain.Allowance(row, tk.unpacked), Toolkit: tk.fetch,
 	}.Check()...)
+	checks = append(checks, s.checkSign(s.signing(row))...)
 	return append(checks, s.checkDevice(row, device)...), b, nil
 }
 

@@ -97,6 +97,9 @@ func (p TargetPlan) steps() []Step {
 	}
 	for _, pkg := range p.Packages {
 		add("bundle", nil, "package %s with the libraries that it needs", pkg.Package)
+		if p.Sign != nil {
+			add("sign", nil, "package %s: %s", pkg.Package, p.Sign)
+		}
 		add("verify", nil, "package %s by relmat's rules", pkg.Package)
 		add("archive", nil, "%s", pkg.Asset)
 		for _, st := range pkg.Smoke {

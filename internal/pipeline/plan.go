@@ -51,6 +51,9 @@ type TargetPlan struct {
 	CompilerCache []toolchain.Variable `json:"compiler_cache,omitempty"`
 	Build         []BuildPlan          `json:"build"`
 	Packages      []PackagePlan        `json:"packages"`
+	// Sign says how the target's own programs are signed; nil where the matrix
+	// says nothing of it.
+	Sign *SignPlan `json:"sign,omitempty"`
 }
 
 // HostPlan is a platform that can build a target.
@@ -149,6 +152,7 @@ func (s *Session) planTarget(row matrix.Row, fields matrix.Fields) (TargetPlan, 
 		return p, err
 	}
 	p.CompilerCache = toolchain.CompilerCacheVariables(row.CompilerCache)
+	p.Sign = planSign(s.signing(row).Sign)
 	o := build.Options{Row: row}
 	for _, name := range s.builtPrograms(row) {
 		p.Build = append(p.Build, BuildPlan{name, append([]string{"cargo"}, o.Args(s.program(row, name))...)})

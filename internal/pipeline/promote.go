@@ -96,7 +96,7 @@ func (s *Session) Promote(ctx context.Context, o PromoteOptions) (*PromoteResult
 	err = s.stage(ctx, "", "promote", fmt.Sprintf("%s of %s", j.tag, o.GitHub.Repo), func(task *progress.Task) (string, bool, error) {
 		res.Result, err = o.GitHub.Promote(ctx, publish.Promotion{
 			Tag: j.tag, Visibility: o.Wanted.Visibility, Latest: o.Wanted.Latest,
-			Name: o.Wanted.Name, Notes: o.Wanted.Notes, GenerateNotes: o.Wanted.GenerateNotes,
+			Name: o.Wanted.Name, Notes: o.Wanted.Notes, GenerateNotes: o.Wanted.GenerateNotes, Footer: footerOf(s.promoted()),
 			Judge: func(c *publish.Contents) (*publish.Joining, error) {
 				var joining *publish.Joining
 				if res.Status, joining = j.judge(c); joining == nil {

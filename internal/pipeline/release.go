@@ -136,6 +136,9 @@ func (s *Session) publisher(o ReleaseOptions) publish.Publisher {
 func (s *Session) wanted(o ReleaseOptions, rel *manifest.Release) publish.Wanted {
 	w := o.Wanted
 	w.Tag, w.Release, w.Checksums, w.ChecksumFiles, w.Files = s.tag, rel, true, s.File.Checksums.Files, nil
+	if footer := footerOf(s.released(rel)); footer != "" || !rel.Partial {
+		w.Footer = &footer // of some targets only, others' stays
+	}
 	if rel.CommitChecked {
 		w.Commit = rel.Commit
 	}
@@ -197,6 +200,7 @@ func (s *Session) archived(ctx context.Context, row matrix.Row, each func(manife
 		return err
 	}
 	defer unlock()
+	row = s.signing(row)
 	b, err := s.build(ctx, row)
 	if err != nil {
 		return err
@@ -206,6 +210,10 @@ func (s *Session) archived(ctx context.Context, row matrix.Row, each func(manife
 		return err
 	}
 	for _, bd := range bundles {
+		bundled := bd.Key
+		if bd, err = s.sign(ctx, row, bd); err != nil {
+			return err
+		}
 		_, verified, err := s.verify(ctx, row, bd, b.toolkit)
 		if err != nil {
 			return fmt.Errorf("verifying package %s: %w", bd.Package, err)
@@ -217,7 +225,11 @@ func (s *Session) archived(ctx context.Context, row matrix.Row, each func(manife
 		if err := verify.Size(a.Size); err != nil {
 			return fmt.Errorf("archive %s: %w", a.Name, err)
 		}
-		if err := each(a, map[string]string{"bundle": bd.Key, "verify": verified, "archive": key}); err != nil {
+		keys := map[string]string{"bundle": bundled, "verify": verified, "archive": key}
+		if bd.Key != bundled {
+			keys["sign"] = bd.Key
+		}
+		if err := each(a, keys); err != nil {
 			return err
 		}
 	}
@@ -252,6 +264,9 @@ func (s *Session) preflight(ctx context.Context, sel matrix.Selection, o Release
 				if err := toolchain.Missing(toolchain.Tools(row, env), env); err != nil {
 					return "", false, fmt.Errorf("target %s: %w", row.Name, err)
 				}
+			}
+			if err := s.preflightSign(ctx, s.signing(row)); err != nil {
+				return "", false, err
 			}
 			if row.Toolkit == "" {
 				continue

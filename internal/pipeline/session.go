@@ -24,6 +24,7 @@ import (
 	"github.com/relmat/relmat/internal/matrix"
 	"github.com/relmat/relmat/internal/proc"
 	"github.com/relmat/relmat/internal/progress"
+	"github.com/relmat/relmat/internal/sign"
 	"github.com/relmat/relmat/internal/toolchain"
 	"github.com/relmat/relmat/internal/toolkit"
 )
@@ -40,6 +41,9 @@ type Config struct {
 	// Env is the environment of this process.
 	Env      []string
 	Reporter *progress.Reporter
+	// SkipSign leaves unsigned what the matrix wants to be signed: for tests of
+	// packages where there is no certificate.
+	SkipSign bool
 }
 
 // Session is an opened matrix with its places.
@@ -58,6 +62,8 @@ type Session struct {
 	timings   timings
 	// archives are those that this run has made, by "TARGET/PACKAGE".
 	archives map[string]manifest.Asset
+
+	signSecrets sign.Secrets
 }
 
 // Open reads the matrix and finds the places of the run. It asks nothing of
@@ -86,7 +92,7 @@ func Open(cfg Config) (*Session, error) {
 	if cfg.Cache, err = filepath.Abs(cfg.Cache); err != nil {
 		return nil, err
 	}
-	s := &Session{Config: cfg, File: f, Secrets: proc.Secrets(cfg.Env), archives: map[string]manifest.Asset{}}
+	s := &Session{Config: cfg, File: f, Secrets: append(proc.Secrets(cfg.Env), signValues(f, cfg.Env)...), archives: map[string]manifest.Asset{}}
 	s.digests = fsx.OpenDigests(filepath.Join(s.State, "digests.json"))
 	return s, nil
 }

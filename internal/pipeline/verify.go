@@ -112,6 +112,12 @@ func (s *Session) verifyTarget(row matrix.Row, name string) (*verify.Target, err
 		return nil, fmt.Errorf("%s has no package %q", s.File.Path, name)
 	}
 	t := &verify.Target{Row: row, Name: name, Package: p}
+	if row.Sign.Signs() && row.Sign.Trust != "" {
+		var err error
+		if t.Roots, err = os.ReadFile(filepath.Join(s.File.Dir, filepath.FromSlash(row.Sign.Trust))); err != nil {
+			return nil, fmt.Errorf("target %s: sign.trust: %w", row.Name, err)
+		}
+	}
 	if row.Toolkit != "" {
 		t.Release = s.File.Toolkits.Values[row.Toolkit].Release()
 	}

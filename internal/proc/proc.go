@@ -44,6 +44,8 @@ type Cmd struct {
 	Stdout, Stderr func(line string)
 	// Secrets are values that no line, log or error may show.
 	Secrets []string
+	// Stdin is what the child reads; nil is nothing.
+	Stdin io.Reader
 }
 
 // Error says that a command did not end with exit code 0.
@@ -111,6 +113,7 @@ func (c Cmd) Run(ctx context.Context) error {
 	if cmd.Env == nil {
 		cmd.Env = []string{} // nil would mean this process's environment
 	}
+	cmd.Stdin = c.Stdin
 	cmd.WaitDelay = grace
 	stdout := &lineWriter{sink: sink, emit: c.Stdout}
 	stderr := &lineWriter{sink: sink, emit: c.Stderr, remember: true}

@@ -107,8 +107,8 @@ func editOf(w Wanted, r *releaseInfo) *releaseEdit {
 	if w.Name != "" && w.Name != r.Name {
 		e.Name = &w.Name
 	}
-	if w.Notes != nil && sameText(*w.Notes, r.body) != nil {
-		e.Body = w.Notes
+	if body := bodyOf(w, r.body); body != nil && sameText(*body, r.body) != nil {
+		e.Body = body
 	}
 	if w.Commit != "" && r.Draft && r.target != w.Commit {
 		e.Target = w.Commit

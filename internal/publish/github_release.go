@@ -27,7 +27,7 @@ func (r *run) create(ctx context.Context, w Wanted, v *view) error {
 		name = w.Tag
 	}
 	yes, pre := true, w.visibility() == Prerelease
-	in := releaseEdit{Tag: w.Tag, Target: w.Commit, Name: &name, Body: w.Notes, Draft: &yes, Prerelease: &pre}
+	in := releaseEdit{Tag: w.Tag, Target: w.Commit, Name: &name, Body: bodyOf(w, ""), Draft: &yes, Prerelease: &pre}
 	p := r.patience()
 	for {
 		var made release

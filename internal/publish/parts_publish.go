@@ -217,6 +217,8 @@ type Promotion struct {
 	Latest, Name  string
 	Notes         *string
 	GenerateNotes bool
+	// Footer is what the release's own notes end with.
+	Footer string
 	// Judge says what the parts make together, or that they do not. It must be
 	// pure: it is asked again after each change. Its error ends the promotion.
 	Judge func(*Contents) (*Joining, error)
@@ -368,7 +370,7 @@ func (r *run) show(ctx context.Context, p Promotion, c *Contents, v *view, chang
 	if p.Name != "" && p.Name != v.release.Name {
 		e.Name = &p.Name
 	}
-	body := withNotes(v.release.body, nil)
+	body := withFooter(withNotes(v.release.body, nil), "")
 	switch {
 	case p.Notes != nil:
 		body = *p.Notes
@@ -379,7 +381,7 @@ func (r *run) show(ctx context.Context, p Promotion, c *Contents, v *view, chang
 		}
 		body = *made
 	}
-	if body = withNotes(body, j.Release.Notes); sameText(body, v.release.body) != nil {
+	if body = withNotes(withFooter(body, p.Footer), j.Release.Notes); sameText(body, v.release.body) != nil {
 		e.Body = &body
 	}
 	if v.release.Draft && c.Commit == "" && v.release.target != j.Release.Commit {

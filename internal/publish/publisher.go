@@ -43,6 +43,9 @@ type Wanted struct {
 	// called by its tag.
 	Name  string
 	Notes *string
+	// Footer is what the notes end with, in place of an earlier one; nil leaves
+	// what is there. A directory has no notes.
+	Footer *string
 	// GenerateNotes has the publisher write notes where there are none.
 	GenerateNotes bool
 	Visibility    Visibility

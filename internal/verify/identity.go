@@ -101,33 +101,3 @@ func patched(e *entry) (why, severity string) {
 	}
 	return "", ""
 }
-
-// signature finds files without the signature that they had, or that their
-// system wants.
-func signature(s *subject) []Finding {
-	var out []Finding
-	for _, e := range s.entries {
-		for _, n := range e.slices {
-			switch {
-			case n.Format == objfile.PE && e.vendor != nil && vendorData.Vendors[e.vendor.Vendor].Signed && n.Signature.Kind != "authenticode" && n.Kind == objfile.Library:
-				if s.o.Vendor != nil {
-					if _, same := s.o.Vendor(e.SHA256); same {
-						continue // it came without
-					}
-				}
-				out = append(out, Finding{
-					File:    e.Path,
-					Message: fmt.Sprintf("has no Authenticode signature, and %s signs this library: it was changed after it was signed", e.vendor.who),
-					Hint:    "take the file as its wheel has it; tools that write into a DLL drop its signature",
-				})
-			case n.Format == objfile.MachO && (n.Machine == "aarch64" || n.Machine == "arm64e") && n.loads() && n.Signature.Kind == "none":
-				out = append(out, Finding{
-					File:    e.Path,
-					Message: fmt.Sprintf("has no code signature for %s, without which macOS does not start it on Apple silicon", n.Machine),
-					Hint:    "sign it at least ad hoc (codesign -s -, rcodesign sign); a tool that changes a file must sign it anew",
-				})
-			}
-		}
-	}
-	return out
-}

@@ -16,7 +16,7 @@ import (
 )
 
 // Version changes with what the rules find in the same package.
-const Version = 2
+const Version = 3
 
 // Options say what is judged, and by what it is judged.
 type Options struct {
@@ -59,6 +59,9 @@ type Target struct {
 	// Release is the CUDA release that the target is built with, as
 	// major.minor; empty where there is none or it is not known.
 	Release string
+	// Roots are the certificates in PEM that own signatures must come from; nil
+	// where the matrix names none.
+	Roots []byte
 }
 
 // Run reads a package and judges it by all rules that are not switched off.

@@ -4,6 +4,7 @@ package incidents
 // hook, as MLX does.
 func windowsIncidents() []incident {
 	const triple, layout = "x86_64-pc-windows-msvc", "layout: {style: mlx-windows}"
+	const ownUnsigned = `sign: {tool: none, reason: "it is the vendor's signatures that count here"}`
 	dll := func(p *tree, path string) {
 		p.put(path, peFile{dll: true, signed: true, text: "a DLL"}.bytes(p.t), 0o644)
 	}
@@ -37,7 +38,7 @@ func windowsIncidents() []incident {
 		}}},
 		{number: 24, name: "a DLL rewritten, its signature gone", cases: []ruleCase{
 			{
-				name: "told by the signature", rules: []string{"signature"}, says: `no Authenticode signature`, triple: triple, pkg: layout,
+				name: "told by the signature", rules: []string{"signature"}, says: `no Authenticode signature`, triple: triple, pkg: layout, target: ownUnsigned,
 				common: program(""), mended: all, broken: func(p *tree) {
 					all(p)
 					rewrite(p)
@@ -45,7 +46,7 @@ func windowsIncidents() []incident {
 			},
 			{
 				name: "told by the wheel's list", rules: []string{"vendor-identity", "signature"},
-				says: `no wheel of the toolkit has a file of this content|no Authenticode signature`, triple: triple, pkg: layout,
+				says: `no wheel of the toolkit has a file of this content|no Authenticode signature`, triple: triple, pkg: layout, target: ownUnsigned,
 				vendor: func(p *tree) func(string) (string, bool) { return wheelOf(p.known...) },
 				common: func(p *tree) {
 					program("")(p)

@@ -1,0 +1,2 @@
+$ErrorActionPreference = 'Stop'
+Remove-Item -Path ('Cert:\CurrentUser\My\' + $env:RELMAT_SIGN_THUMBPRINT) -DeleteKey

@@ -1,0 +1,123 @@
+package sign
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/relmat/relmat/internal/matrix"
+)
+
+// TestTable keeps the tools equal to those that a matrix can name.
+func TestTable(t *testing.T) {
+	var names []string
+	for _, s := range matrix.Signers() {
+		if s.Name != matrix.SignNone {
+			names = append(names, s.Name)
+		}
+	}
+	for _, name := range names {
+		if e, ok := tools[name]; !ok || e.make == nil {
+			t.Errorf("the matrix knows %s, and nothing makes it", name)
+		}
+		if name != "command" && Get(name, "linux") == "" {
+			t.Errorf("nothing says how to get %s", name)
+		}
+	}
+	if len(tools) != len(names) {
+		t.Errorf("%d tools, the matrix knows %q", len(tools), names)
+	}
+}
+
+// TestDocs keeps the words that users of unsigned programs read in the manual.
+func TestDocs(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("..", "..", "docs", "windows-signing.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(strings.Join(strings.Fields(string(data)), " "), strings.Join(strings.Fields(SmartScreen()), " ")) {
+		t.Errorf("docs/windows-signing.md does not have the text of smartscreen.md")
+	}
+}
+
+// TestGist reads what tools printed on Debian 12.
+func TestGist(t *testing.T) {
+	for _, tt := range []struct{ out, want string }{
+		{
+			"Failed\nFailed to parse PKCS#12 file: a.p12 (Wrong password?)\nFailed to read key or certificates\n4040A2D7417F0000:error:11800071:PKCS12 routines:PKCS12_parse:mac verify failure:../crypto/pkcs12/p12_kiss.c:71:\n",
+			"Failed to parse PKCS#12 file: a.p12 (Wrong password?); Failed to read key or certificates; PKCS12 routines: mac verify failure",
+		},
+		{
+			"Exception in thread \"main\" net.jsign.timestamp.TimestampingException: Unable to complete the timestamping after 1 attempt\n\tat net.jsign.timestamp.Timestamper.timestamp(Timestamper.java:134)\n\tSuppressed: java.net.ConnectException: Connection refused\n\t\tat java.base/sun.nio.ch.Net.pollConnect(Native Method)\n\t\t... 5 more\n",
+			"TimestampingException: Unable to complete the timestamping after 1 attempt; ConnectException: Connection refused",
+		},
+		{"Connecting to x\nnothing of note\n", "nothing of note"},
+		{"", "it said nothing"},
+	} {
+		if got := gistOf(tt.out); got != tt.want {
+			t.Errorf("got  %q\nwant %q", got, tt.want)
+		}
+	}
+}
+
+func TestOpenFails(t *testing.T) {
+	dir := t.TempDir()
+	for _, tt := range []struct {
+		name  string
+		sign  matrix.Sign
+		env   []string
+		fails string
+	}{
+		{"no tool", matrix.Sign{Tool: "osslsigncode"}, []string{"PATH=" + dir}, "osslsigncode is not in PATH"},
+		{"another's path", matrix.Sign{Tool: "jsign"}, []string{ProgramVariable + "=" + filepath.Join(dir, "x.jar")}, ProgramVariable},
+		{"unknown", matrix.Sign{Tool: "x"}, nil, `"x" is no tool`},
+		{"not passed", matrix.Sign{Tool: "command", Command: []string{"/bin/sh"}, Pass: []string{"AZURE_X"}}, nil, "AZURE_X is not set"},
+		{"not base64", matrix.Sign{Tool: "jsign", Keystore: "env:P12"}, []string{ProgramVariable + "=/bin/sh", "P12=!!!"}, "base64 -w0"},
+	} {
+		if _, err := Open(Options{Sign: tt.sign, OS: "windows", Dir: dir, Env: tt.env, Secrets: &Secrets{}}); err == nil || !strings.Contains(err.Error(), tt.fails) {
+			t.Errorf("%s: %v, want an error about %q", tt.name, err, tt.fails)
+		}
+	}
+}
+
+func TestIdentity(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"tool", "a.p12", "roots.pem"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	identity := func() []string {
+		t.Helper()
+		tool, err := Open(Options{
+			Sign: matrix.Sign{Tool: "osslsigncode", Keystore: "file:a.p12", Password: "env:PW", Trust: "roots.pem"},
+			Dir:  dir, Env: []string{ProgramVariable + "=" + filepath.Join(dir, "tool"), "PW=secret"}, Secrets: &Secrets{},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tool.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		return tool.Identity()
+	}
+	was := identity()
+	if again := identity(); !slices.Equal(was, again) {
+		t.Errorf("%q and %q", was, again)
+	}
+	for _, name := range []string{"tool", "a.p12", "roots.pem"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("another"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		now := identity()
+		if slices.Equal(was, now) {
+			t.Errorf("another %s is the same", name)
+		}
+		was = now
+	}
+	if strings.Contains(strings.Join(was, " "), "secret") {
+		t.Errorf("the password is in %q", was)
+	}
+}
