@@ -171,7 +171,8 @@ func (a *app) publish(cmd *cobra.Command, o publishOptions, args []string) error
 	if err := o.apply(cmd, &w); err != nil {
 		return err
 	}
-	var p publish.Publisher = &publish.Dir{Path: o.to, Replace: o.replace, Digests: fsx.OpenDigests("")}
+	digests := fsx.OpenDigests("")
+	var p publish.Publisher = &publish.Dir{Path: o.to, Replace: o.replace, Digests: digests}
 	if o.to == "" {
 		if o.repo == "" {
 			var err error
@@ -179,7 +180,9 @@ func (a *app) publish(cmd *cobra.Command, o publishOptions, args []string) error
 				return err
 			}
 		}
-		p = a.github(o.githubOptions)
+		gh := a.github(o.githubOptions)
+		gh.Digests = digests
+		p = gh
 	}
 	return a.reporting(func(rep *progress.Reporter) error {
 		var err error
@@ -193,7 +196,7 @@ func (a *app) publish(cmd *cobra.Command, o publishOptions, args []string) error
 			return failed(task, err)
 		}
 		task.Done("%s takes %s", to, w.Tag)
-		if err := digest(ctx, rep, w.Files); err != nil {
+		if err := digest(ctx, rep, digests, w.Files); err != nil {
 			return err
 		}
 		task = rep.Begin("", "publish", to+" "+w.Tag)
@@ -241,7 +244,7 @@ func sized(paths []string) ([]publish.File, error) {
 }
 
 // digest hashes the files.
-func digest(ctx context.Context, rep *progress.Reporter, files []publish.File) error {
+func digest(ctx context.Context, rep *progress.Reporter, digests *fsx.Digests, files []publish.File) error {
 	var total int64
 	for _, f := range files {
 		total += f.Size
@@ -252,7 +255,7 @@ func digest(ctx context.Context, rep *progress.Reporter, files []publish.File) e
 		if err := ctx.Err(); err != nil {
 			return failed(task, context.Cause(ctx))
 		}
-		sum, size, err := fsx.SHA256File(f.Path)
+		sum, size, err := digests.File(f.Path)
 		if err != nil {
 			return failed(task, err)
 		}

@@ -67,15 +67,9 @@ func (d *Digests) File(path string) (sum string, size int64, err error) {
 	if !info.Mode().IsRegular() {
 		return "", 0, &fs.PathError{Op: "digest", Path: path, Err: fs.ErrInvalid}
 	}
-	now := digestEntry{Size: info.Size(), MTime: info.ModTime().UnixNano(), Inode: inode(f, info)}
-	d.mu.Lock()
-	old, ok := d.known[abs]
-	d.mu.Unlock()
-	if ok {
-		now.SHA256 = old.SHA256
-		if now == old && len(now.SHA256) == 2*sha256.Size {
-			return old.SHA256, old.Size, nil
-		}
+	now := entryOf(f, info)
+	if sum, ok := d.recall(abs, now); ok {
+		return sum, now.Size, nil
 	}
 	sum, n, err := hashReader(f)
 	if err != nil {
@@ -90,6 +84,50 @@ func (d *Digests) File(path string) (sum string, size int64, err error) {
 		d.dirty = true
 	}
 	return sum, n, nil
+}
+
+// entryOf describes an open file, without its digest.
+func entryOf(f *os.File, info fs.FileInfo) digestEntry {
+	return digestEntry{Size: info.Size(), MTime: info.ModTime().UnixNano(), Inode: inode(f, info)}
+}
+
+// recall returns the digest that was remembered for the file as it is now.
+func (d *Digests) recall(abs string, now digestEntry) (string, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	old, ok := d.known[abs]
+	now.SHA256 = old.SHA256
+	return old.SHA256, ok && now == old && len(old.SHA256) == 2*sha256.Size
+}
+
+// Known returns the digest of an open file if it is remembered for the file as
+// it is now. It reads nothing of the file, so that it can be asked before the
+// bytes are used and again after.
+func (d *Digests) Known(f *os.File) (sum string, ok bool) {
+	abs, err := filepath.Abs(f.Name())
+	if err != nil {
+		return "", false
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return "", false
+	}
+	return d.recall(abs, entryOf(f, info))
+}
+
+// Forget drops what is remembered of the file at path, which is hashed anew
+// when it is asked for next.
+func (d *Digests) Forget(path string) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, ok := d.known[abs]; ok {
+		delete(d.known, abs)
+		d.dirty = true
+	}
 }
 
 // Save writes the cache back if it learned something, without the files that

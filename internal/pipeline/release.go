@@ -71,6 +71,11 @@ func (s *Session) Release(ctx context.Context, o ReleaseOptions) (*ReleaseResult
 	if err != nil {
 		return nil, err
 	}
+	if o.GitHub != nil {
+		gh := *o.GitHub
+		gh.Digests = s.digests // the archives are hashed when they are made
+		o.GitHub = &gh
+	}
 	rel, err := s.preflight(ctx, sel, o)
 	if err != nil {
 		return nil, err

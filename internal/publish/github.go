@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/relmat/relmat/internal/fsx"
 	"github.com/relmat/relmat/internal/matrix"
 	"github.com/relmat/relmat/internal/progress"
 )
@@ -44,6 +45,9 @@ type GitHub struct {
 	// releases", Storage and bandwidth quotas).
 	MaxSize   int64
 	MaxAssets int
+	// Digests remembers digests that were computed before; files that it does
+	// not know are hashed while they are sent.
+	Digests   *fsx.Digests
 	UserAgent string
 	// Now and Sleep are the clock by which waits are measured.
 	Now   func() time.Time
@@ -60,6 +64,9 @@ func (g *GitHub) start(ctx context.Context, task *progress.Task) (*run, error) {
 	def(&d.MaxSize, 2<<30)
 	def(&d.MaxAssets, 1000)
 	def(&d.UserAgent, "relmat")
+	if d.Digests == nil {
+		d.Digests = fsx.OpenDigests("")
+	}
 	if d.Paces == nil {
 		d.Paces = Paces
 	}

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/relmat/relmat/internal/fsx"
 	"github.com/relmat/relmat/internal/githubtest"
 	"github.com/relmat/relmat/internal/publish"
 )
@@ -30,6 +31,10 @@ const (
 
 // schedules is what fits into the time of a unit test.
 const schedules = 200
+
+// endless is after how long a run counts as one that does not end. It is long,
+// since the machine may have other things to do.
+const endless = 5 * time.Minute
 
 // TestGitHubConvergesFromAnywhere makes releases of all sorts, publishes to
 // them random files while the server fails at random and relmat is killed at
@@ -53,7 +58,7 @@ func TestGitHubConvergesFromAnywhere(t *testing.T) {
 		}
 		first, last = n, n+1
 	}
-	var next atomic.Uint64
+	var next, done atomic.Uint64
 	next.Store(first)
 	var wg sync.WaitGroup
 	for range 8 { // they wait more than they work
@@ -61,6 +66,9 @@ func TestGitHubConvergesFromAnywhere(t *testing.T) {
 			p := newPlayer(t)
 			for seed := next.Add(1) - 1; seed < last; seed = next.Add(1) - 1 {
 				p.play(seed)
+				if n := done.Add(1); n%500 == 0 {
+					t.Logf("%d schedules", n)
+				}
 			}
 		})
 	}
@@ -83,6 +91,8 @@ type player struct {
 	s     *githubtest.Server
 	files map[string][]publish.File // by name, one a version
 	good  map[string]map[string]bool
+	// digests knows all files, and half of the runs know it.
+	digests *fsx.Digests
 
 	kill atomic.Pointer[killer]
 
@@ -109,7 +119,7 @@ func newPlayer(t *testing.T) *player {
 		return nil
 	}
 	t.Cleanup(s.Close)
-	p := &player{t: t, s: s, files: map[string][]publish.File{}, good: map[string]map[string]bool{}}
+	p := &player{t: t, s: s, files: map[string][]publish.File{}, good: map[string]map[string]bool{}, digests: fsx.OpenDigests("")}
 	dir := t.TempDir()
 	for _, name := range names {
 		p.good[name] = map[string]bool{}
@@ -119,6 +129,13 @@ func newPlayer(t *testing.T) *player {
 				t.Error(err)
 			}
 			f := put(t, sub, name, contentOf(name, v))
+			old := time.Now().Add(-time.Hour) // a fresh file's digest is not remembered
+			if err := os.Chtimes(f.Path, old, old); err != nil {
+				t.Error(err)
+			}
+			if _, _, err := p.digests.File(f.Path); err != nil {
+				t.Error(err)
+			}
 			p.files[name] = append(p.files[name], f)
 			p.good[name][f.SHA256] = true
 		}
@@ -208,7 +225,7 @@ func (p *player) play(seed uint64) {
 	}
 	p.s.Calm()
 	w := p.wanted(rnd)
-	ctx, cancel := context.WithTimeout(p.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(p.t.Context(), endless)
 	defer cancel()
 	res, err := p.gh().Publish(ctx, w, quietTask())
 	p.judge(repo, w, res, err, published)
@@ -232,14 +249,18 @@ func (p *player) bad(format string, args ...any) {
 }
 
 func (p *player) gh() *publish.GitHub {
-	return gh(p.t, p.s, p.repo)
+	g := gh(p.t, p.s, p.repo)
+	if p.seed%2 == 0 {
+		g.Digests = p.digests
+	}
+	return g
 }
 
 // quiet waits until the server has done what a run left behind. A dead run's
 // request may arrive late; one that removes a replacement which the next run
 // comes to rely on is more than any client can mend by order alone.
 func (p *player) quiet() {
-	if !p.s.Drain(30 * time.Second) {
+	if !p.s.Drain(endless) {
 		p.bad("a run that ended keeps its connections")
 	}
 }
@@ -299,7 +320,7 @@ func (p *player) wanted(rnd *rand.Rand) publish.Wanted {
 
 // disturbed publishes while the server fails, and is perhaps killed.
 func (p *player) disturbed(rnd *rand.Rand, w publish.Wanted) (string, error) {
-	ctx, cancel := context.WithTimeout(p.t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(p.t.Context(), endless)
 	defer cancel()
 	at := int64(1 + rnd.IntN(30))
 	defer p.kill.Store(nil)
@@ -328,6 +349,8 @@ type childJob struct {
 	URL, Repo string
 	Wanted    publish.Wanted
 	Paths     []string
+	// Digests is the file of digests that are remembered, empty for none.
+	Digests string
 }
 
 func githubChild(text string) error {
@@ -341,6 +364,7 @@ func githubChild(text string) error {
 	g := &publish.GitHub{
 		Repo: j.Repo, API: j.URL, Token: func(context.Context) (string, error) { return githubtest.Token, nil },
 		Parallel: 3, Stall: 2 * time.Second, RetryFor: 48 * time.Hour, Paces: []publish.Pace{}, Now: fastNow, Sleep: fastSleep,
+		Digests: fsx.OpenDigests(j.Digests),
 	}
 	_, err := g.Publish(context.Background(), j.Wanted, quietTask())
 	return err

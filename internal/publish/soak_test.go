@@ -8,8 +8,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,47 +17,11 @@ import (
 	"github.com/relmat/relmat/internal/publish"
 )
 
-// soakGH is gh 2.83.0, built from the Go module proxy. RELMAT_GH names one that
-// is there already.
-func soakGH(t testing.TB) string {
-	t.Helper()
-	if gh := os.Getenv("RELMAT_GH"); gh != "" {
-		return gh
-	}
-	dir := t.TempDir()
-	mod := "module gh\n\ngo 1.26\n\nrequire github.com/cli/cli/v2 v2.83.0\n"
-	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(mod), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	gh := filepath.Join(dir, "gh.exe")
-	cmd := exec.Command("go", "build", "-o", gh, "github.com/cli/cli/v2/cmd/gh")
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building gh: %v\n%s", err, out)
-	}
-	return gh
-}
-
-// ghCommand is gh at the server's repository o/r, with a configuration of its
-// own.
-func ghCommand(ctx context.Context, t testing.TB, gh string, s *githubtest.Server, args ...string) *exec.Cmd {
-	t.Helper()
-	host, home := strings.TrimPrefix(s.URL, "https://"), t.TempDir()
-	cmd := exec.CommandContext(ctx, gh, append(args, "-R", host+"/o/r")...)
-	cmd.Dir = home
-	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "GH_CONFIG_DIR=" + home, "NO_COLOR=1", "GH_NO_UPDATE_NOTIFIER=1",
-		"GH_HOST=" + host, "GH_ENTERPRISE_TOKEN=" + githubtest.Token, "SSL_CERT_FILE=" + s.CAFile,
-	}
-	return cmd
-}
-
 // TestGHWritesAndRelmatRepairs: gh makes or changes a release while the server
 // fails and gh is killed, in ways that a seed chooses; relmat then makes it
 // right. gh reads what relmat made, and sha256sum checks it.
 func TestGHWritesAndRelmatRepairs(t *testing.T) {
-	bin := soakGH(t)
+	bin := builtGH(t)
 	broken := map[string]int{}
 	for seed := range uint64(40) {
 		rnd := rand.New(rand.NewPCG(seed, 11))

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/relmat/relmat/internal/fsx"
 )
 
 // ErrChanged says that a file is not what it was when the release was planned.
@@ -86,9 +88,10 @@ func (s source) reader() (io.ReadCloser, error) {
 // upload is the body of a request, which may have to be sent again.
 type upload struct {
 	source
-	size  int64
-	media string
-	sent  func(int64) // told how far the newest reader is
+	size    int64
+	media   string
+	digests *fsx.Digests
+	sent    func(int64) // told how far the newest reader is
 }
 
 // open starts from the beginning.
@@ -98,15 +101,32 @@ func (u *upload) open(w *watch) (io.ReadCloser, error) {
 		return nil, &localError{err}
 	}
 	u.sent(0)
-	return &body{u: u, f: f, w: w, hash: sha256.New()}, nil
+	b := &body{u: u, f: f, w: w}
+	if !u.known(f) {
+		b.hash = sha256.New()
+	}
+	return b, nil
 }
 
-// body hashes what is sent. Its last byte leaves only when the digest is
-// right: GitHub never has the whole of a file that changed underneath.
+// known tells whether the file is, by size, time and inode, the one whose
+// digest was computed before. GitHub's own digest is the last word.
+func (u *upload) known(f io.ReadCloser) bool {
+	file, ok := f.(*os.File)
+	if !ok {
+		return false
+	}
+	sum, ok := u.digests.Known(file)
+	return ok && sum == u.SHA256
+}
+
+// body is what is sent. Its last byte leaves only when the digest is right:
+// GitHub never has the whole of a file that changed underneath. Hashing takes
+// about as long as encrypting, so that a file is hashed here only if it was
+// not before.
 type body struct {
 	u    *upload
 	w    *watch
-	hash hash.Hash
+	hash hash.Hash // nil where the digest is known
 
 	mu   sync.Mutex // net/http may close while it reads
 	f    io.ReadCloser
@@ -124,11 +144,13 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := b.f.Read(p[:min(int64(len(p)), b.u.size-b.done)])
-	b.hash.Write(p[:n])
+	if b.hash != nil {
+		b.hash.Write(p[:n])
+	}
 	b.done += int64(n)
 	switch {
 	case b.done == b.u.size:
-		if hex.EncodeToString(b.hash.Sum(nil)) != b.u.SHA256 {
+		if !b.right() {
 			return b.fail(fmt.Errorf("%s: %w: it has other bytes", b.u.Path, ErrChanged))
 		}
 		b.w.answer()
@@ -141,6 +163,14 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	b.u.sent(b.done)
 	return n, nil
+}
+
+// right tells whether all that was read is what was wanted.
+func (b *body) right() bool {
+	if b.hash == nil {
+		return b.u.known(b.f)
+	}
+	return hex.EncodeToString(b.hash.Sum(nil)) == b.u.SHA256
 }
 
 func (b *body) fail(err error) (int, error) {
@@ -170,11 +200,11 @@ func (r *run) uploadTo(ctx context.Context, rel *releaseInfo, s source, to strin
 		var a asset
 		err := r.do(ctx, request{
 			method: http.MethodPost, path: address,
-			body: &upload{source: s, size: s.Size, media: MediaType(s.Name), sent: sent},
+			body: &upload{source: s, size: s.Size, media: MediaType(s.Name), digests: r.Digests, sent: sent},
 			read: into(&a),
 		})
 		if err == nil {
-			got, err = r.judge(ctx, a.remote(), s.File, to)
+			got, err = r.judge(ctx, a.remote(), s, to)
 		}
 		if err == nil {
 			return got, nil
@@ -231,7 +261,7 @@ func (r *run) settleUpload(ctx context.Context, rel *releaseInfo, f File, to str
 }
 
 // judge holds the answer to an upload against what was sent.
-func (r *run) judge(ctx context.Context, a Remote, f File, to string) (Remote, error) {
+func (r *run) judge(ctx context.Context, a Remote, f source, to string) (Remote, error) {
 	if a.Name != to {
 		// The name is the one thing that GitHub changes without saying so.
 		return a, fmt.Errorf("GitHub calls the asset %q, and not %q; rename the file, and delete asset %d", a.Name, to, a.ID)
@@ -263,6 +293,8 @@ func (r *run) judge(ctx context.Context, a Remote, f File, to string) (Remote, e
 	if err := r.deleteAsset(ctx, now.ID); err != nil {
 		return a, err
 	}
+	// Perhaps the file changed and nothing told: the next try hashes it.
+	r.Digests.Forget(f.Path)
 	return a, stale("GitHub has other bytes of %s than were sent (%d bytes, SHA-256 %s)", to, now.Size, now.SHA256)
 }
 
