@@ -63,6 +63,7 @@ the checkout is needed.`,
 				if err != nil {
 					return err
 				}
+				link(s.Reporter, res.Result)
 				return a.promoted(res)
 			})
 		},

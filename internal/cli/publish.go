@@ -110,11 +110,11 @@ func (a *app) findRepo(ctx context.Context) (string, error) {
 	dir := cmp.Or(a.source, ".")
 	r, err := gitrepo.Open(ctx, dir)
 	if err != nil {
-		return "", &usageError{fmt.Errorf("no repository to publish to is named, and %w; %s", err, mend)}
+		return "", &configError{fmt.Errorf("no repository to publish to is named, and %w; %s", err, mend)}
 	}
 	_, path, ok, err := r.Remote(ctx)
 	if err != nil || !ok {
-		return "", &usageError{errors.Join(fmt.Errorf("no repository to publish to is named, and the checkout has no remote origin on a server; %s", mend), err)}
+		return "", &configError{errors.Join(fmt.Errorf("no repository to publish to is named, and the checkout has no remote origin on a server; %s", mend), err)}
 	}
 	return path, nil
 }
@@ -217,8 +217,22 @@ func (a *app) publish(cmd *cobra.Command, o publishOptions, args []string) error
 			said = task.Reused
 		}
 		said("%s: %d assets", res.URL, len(res.Assets))
+		link(rep, res)
 		return a.publishedResult(w.Tag, res)
 	})
+}
+
+// link names the addresses of a release on GitHub and of its assets.
+func link(rep *progress.Reporter, res *publish.Result) {
+	if res.ID == 0 {
+		return
+	}
+	rep.Link("the release", res.URL)
+	for _, f := range res.Assets {
+		if at := res.Link(f.Name); at != "" {
+			rep.Link(f.Name, at)
+		}
+	}
 }
 
 func failed(task *progress.Task, err error) error {
@@ -233,10 +247,14 @@ func sized(paths []string) ([]publish.File, error) {
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
-			return nil, &usageError{fmt.Errorf("the file to publish: %w", err)}
+			return nil, &configError{fmt.Errorf("the file to publish: %w", err)}
 		}
 		if !info.Mode().IsRegular() {
-			return nil, &usageError{fmt.Errorf("the file to publish: %w", &fs.PathError{Op: "publish", Path: path, Err: errors.New("is not a regular file")})}
+			what := "it is no regular file"
+			if info.IsDir() {
+				what = "it is a directory; name the files in it"
+			}
+			return nil, &configError{fmt.Errorf("the file to publish: %w", &fs.PathError{Op: "publish", Path: path, Err: errors.New(what)})}
 		}
 		files = append(files, publish.File{Name: filepath.Base(path), Path: path, Size: info.Size()})
 	}
@@ -306,15 +324,12 @@ func (a *app) showPublishPlan(p *publish.Plan) error {
 	}
 	steps(p.Before)
 	for _, s := range p.Assets {
-		name := cmp.Or(s.Asset, s.To)
-		if s.To != "" && s.To != name {
-			name += " → " + s.To
-		}
-		fmt.Fprintf(w, "  %s\t%s\t%s\n", s.Kind, name, s.Why)
+		// Temporary names are long, and --json has them.
+		fmt.Fprintf(w, "  %s\t%s\t%s\n", s.Kind, s.Name, s.Why)
 	}
 	steps(p.After)
 	for _, name := range p.Foreign {
-		fmt.Fprintf(w, "  leave\t%s\tit is not of this release\n", name)
+		fmt.Fprintf(w, "  leave\t%s\tnone of these files\n", name)
 	}
 	return w.Flush()
 }

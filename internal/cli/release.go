@@ -67,6 +67,11 @@ are in it.`,
 				if err != nil {
 					return err
 				}
+				made := &publish.Result{URL: res.URL, ID: res.ID}
+				for _, asset := range res.Assets() {
+					made.Assets = append(made.Assets, publish.File{Name: asset.Name})
+				}
+				link(s.Reporter, made)
 				return a.released(res)
 			})
 		},

@@ -17,6 +17,8 @@ type Event struct {
 	Target string `json:"target,omitempty"`
 	Stage  string `json:"stage,omitempty"`
 	Text   string `json:"text,omitempty"`
+	// URL is where what Text names is found, for KindLink.
+	URL string `json:"url,omitempty"`
 	// Done and Total are bytes, for KindBytes.
 	Done  int64 `json:"done,omitempty"`
 	Total int64 `json:"total,omitempty"`
@@ -35,6 +37,7 @@ const (
 	KindWarn   Kind = "warn"   // a remark that wants attention
 	KindError  Kind = "error"  // what is wrong with the result, one of several
 	KindBytes  Kind = "bytes"  // an amount of work is done
+	KindLink   Kind = "link"   // something that was made has an address
 	KindDone   Kind = "done"   // the stage has made its result
 	KindReused Kind = "reused" // the result of an earlier run stands
 	KindFailed Kind = "failed"
@@ -86,6 +89,9 @@ func (r *Reporter) Warn(format string, args ...any) {
 func (r *Reporter) Note(format string, args ...any) {
 	r.emit(Event{Kind: KindNote, Text: fmt.Sprintf(format, args...)})
 }
+
+// Link names the address of something that the run made.
+func (r *Reporter) Link(text, url string) { r.emit(Event{Kind: KindLink, Text: text, URL: url}) }
 
 // Begin opens a stage. text says what it works on.
 func (r *Reporter) Begin(target, stage, text string) *Task {

@@ -144,6 +144,7 @@ type github struct {
 	summary string
 	open    bool
 	rows    []string
+	links   []string
 }
 
 func (g *github) Event(e Event) {
@@ -159,6 +160,8 @@ func (g *github) Event(e Event) {
 		fmt.Fprintf(g.w, "::warning::%s\n", command(strings.TrimSpace(where+" "+e.Text)))
 	case KindError:
 		fmt.Fprintf(g.w, "::error::%s\n", command(strings.TrimSpace(where+" "+e.Text)))
+	case KindLink:
+		g.links = append(g.links, fmt.Sprintf("- [%s](%s)", inLink(e.Text), e.URL))
 	case KindDone, KindReused, KindFailed:
 		g.end()
 		said := ""
@@ -189,10 +192,18 @@ func (g *github) Close() error {
 		return err
 	}
 	_, err = fmt.Fprintf(f, "| target | stage | | result | seconds |\n|---|---|---|---|---:|\n%s\n\n", strings.Join(g.rows, "\n"))
+	if err == nil && len(g.links) > 0 {
+		_, err = fmt.Fprintf(f, "%s\n\n", strings.Join(g.links, "\n"))
+	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
 	return err
+}
+
+// inLink escapes a link's text for Markdown.
+func inLink(s string) string {
+	return strings.NewReplacer(`\`, `\\`, "[", `\[`, "]", `\]`, "_", `\_`, "*", `\*`, "`", "\\`", "\n", " ").Replace(s)
 }
 
 // command escapes the data of a workflow command.

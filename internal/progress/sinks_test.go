@@ -71,6 +71,7 @@ func run() []progress.Event {
 		in("archive", progress.KindDone, "a | b\nc", 2),
 		in("smoke", progress.KindBegin, "two\nlines", 0),
 		in("smoke", progress.KindFailed, "", 3.5),
+		{Kind: progress.KindLink, Text: "tiny_lm_[1].zip", URL: "https://example.com/releases/download/v1/tiny_lm_%5B1%5D.zip"},
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -282,6 +283,9 @@ func (r *run) converge(ctx context.Context, w Wanted, files []File, sources map[
 				}
 			}
 			changed = true
+			if round == 0 {
+				r.tellStaleSums(plan)
+			}
 			m.plan(plan.Assets, files)
 			err = r.execute(ctx, v.release, plan.Assets, v, sources, m)
 			if err != nil && !isStale(err) {
@@ -306,6 +310,24 @@ func (r *run) converge(ctx context.Context, w Wanted, files []File, sources map[
 		if err = r.digests(ctx, v.assets, files); err != nil {
 			return changed, err
 		}
+	}
+}
+
+// tellStaleSums warns of files with digests that nobody asked to renew.
+func (r *run) tellStaleSums(p *Plan) {
+	var files []string
+	for _, a := range p.Assets {
+		if a.Kind == Upload {
+			files = append(files, a.Name)
+		}
+	}
+	for _, name := range files {
+		if sum := ChecksumFile(name); slices.Contains(p.Foreign, sum) {
+			r.task.Warn("%s is of an earlier %s; --checksum-files renews it", sum, name)
+		}
+	}
+	if len(files) > 0 && slices.Contains(p.Foreign, sumsName) {
+		r.task.Warn("%s stays without the digest of %s; --checksums renews it", sumsName, some(files))
 	}
 }
 

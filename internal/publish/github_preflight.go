@@ -143,7 +143,7 @@ func (r *run) checkTag(ctx context.Context, w Wanted) error {
 		r.task.Note("%s has no tag %s yet; the draft waits for it", r.Repo, w.Tag)
 		return nil
 	case w.Commit == "":
-		return fmt.Errorf("%s has no tag %s; push it (git push origin %s), or name the commit that GitHub shall put it on", r.Repo, w.Tag, w.Tag)
+		return fmt.Errorf("%s has no tag %s; push it (git push origin %s), or name the commit that GitHub shall put it on (--commit)", r.Repo, w.Tag, w.Tag)
 	}
 	err = r.retry(ctx, func(ctx context.Context) error {
 		return r.do(ctx, request{method: http.MethodGet, path: r.path("/commits/%s", url.PathEscape(w.Commit)), accept: "application/vnd.github.sha"})

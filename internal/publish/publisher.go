@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -69,6 +70,16 @@ type Result struct {
 	Draft      bool   `json:"draft"`
 	Prerelease bool   `json:"prerelease"`
 	Assets     []File `json:"assets"`
+}
+
+// Link is where an asset of a release on GitHub is downloaded, empty where that
+// is not known. A draft's is for the repository's writers.
+func (r *Result) Link(name string) string {
+	before, tag, ok := strings.Cut(r.URL, "/releases/tag/")
+	if !ok || r.ID == 0 {
+		return ""
+	}
+	return before + "/releases/download/" + tag + "/" + url.PathEscape(name)
 }
 
 // Publisher puts a release where users find it.
