@@ -236,7 +236,7 @@ func (j judgement) target(c *publish.Contents, row matrix.Row, found foundPart) 
 		t.problem(Stale, "its part is of another row of the matrix (digest %.12s, now %.12s): make it again", p.Row, j.rows[row.Name])
 	}
 	if p.Triple != row.Triple {
-		t.problem(Stale, "its part was built for %s, and the row is %s: build it on a host of that triple", orNothing(p.Triple), row.Triple)
+		t.problem(Missing, "its part for %s is missing, what is there was built for %s: build it on a host that makes %[1]s", row.Triple, orNothing(p.Triple))
 	}
 	if p.Project != j.file.Project.Name || p.Tag != c.Tag {
 		t.problem(Stale, "its part is of %s %s, and not of %s %s", p.Project, p.Tag, j.file.Project.Name, c.Tag)

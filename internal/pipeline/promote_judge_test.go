@@ -207,8 +207,8 @@ func TestJudge(t *testing.T) {
 			"linux: its part is of another row of the matrix",
 		}},
 		{name: "gnu for the msvc row", change: func(_ *testing.T, s *scene) { s.part("windows").Part.Triple = "x86_64-pc-windows-gnu" }, want: []string{
-			"windows: its part was built for x86_64-pc-windows-gnu, and the row is x86_64-pc-windows-msvc",
-		}, state: map[string]State{"windows": Stale}},
+			"windows: its part for x86_64-pc-windows-msvc is missing, what is there was built for x86_64-pc-windows-gnu",
+		}, state: map[string]State{"windows": Missing}},
 		{name: "one part of another commit", change: func(_ *testing.T, s *scene) { s.part("windows").Part.Commit = commitB }, want: []string{
 			"windows: its part is of commit bbbbbbbbbbbb, and the tag is aaaaaaaaaaaa",
 			"the parts are of 2 commits: aaaaaaaaaaaa (linux); bbbbbbbbbbbb (windows)",

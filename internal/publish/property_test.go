@@ -36,6 +36,10 @@ const schedules = 200
 // since the machine may have other things to do.
 const endless = 5 * time.Minute
 
+// patient is for how long a request is tried again, by the fast clock: more
+// than endless. No schedule fails for longer.
+const patient = 2 * fast * endless
+
 // TestGitHubConvergesFromAnywhere makes releases of all sorts, publishes to
 // them random files while the server fails at random and relmat is killed at
 // random, and wants of the last run, which nobody disturbs, that it ends right.
@@ -250,6 +254,7 @@ func (p *player) bad(format string, args ...any) {
 
 func (p *player) gh() *publish.GitHub {
 	g := gh(p.t, p.s, p.repo)
+	g.Stall, g.RetryFor = endless, patient
 	if p.seed%2 == 0 {
 		g.Digests = p.digests
 	}
@@ -363,7 +368,7 @@ func githubChild(text string) error {
 	}
 	g := &publish.GitHub{
 		Repo: j.Repo, API: j.URL, Token: func(context.Context) (string, error) { return githubtest.Token, nil },
-		Parallel: 3, Stall: 2 * time.Second, RetryFor: 48 * time.Hour, Paces: []publish.Pace{}, Now: fastNow, Sleep: fastSleep,
+		Parallel: 3, Stall: endless, RetryFor: patient, Paces: []publish.Pace{}, Now: fastNow, Sleep: fastSleep,
 		Digests: fsx.OpenDigests(j.Digests),
 	}
 	_, err := g.Publish(context.Background(), j.Wanted, quietTask())
