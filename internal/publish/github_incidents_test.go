@@ -1,6 +1,7 @@
 package publish_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -363,6 +364,34 @@ func TestIncident40NamesStayAsTheyAre(t *testing.T) {
 	// Two names that are one on Windows and macOS.
 	if _, err := st.publish(publish.Wanted{Files: []publish.File{st.file("A.zip", "x"), st.file("a.zip", "y")}}); !errors.Is(err, publish.ErrNames) {
 		t.Errorf("%v", err)
+	}
+}
+
+// Where releases are immutable, and the token may know, preflight says so
+// before the first one is published.
+func TestPreflightTellsOfImmutableReleases(t *testing.T) {
+	for name, c := range map[string]struct {
+		on, admin, draft, want bool
+	}{
+		"on": {on: true, admin: true, want: true}, "off": {admin: true},
+		"on, and not ours to read": {on: true}, "on, for a draft": {on: true, admin: true, draft: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const token = "ghp_anotherTokenOfTheTests0123456789abcd"
+			st := newStage(t, githubtest.WithToken(token, githubtest.Rights{Push: true, Admin: c.admin}))
+			st.gh.Token = func(context.Context) (string, error) { return token, nil }
+			st.repo.MakeImmutable(c.on)
+			w := publish.Wanted{Tag: "v1", Files: []publish.File{st.file("a.zip", "a")}}
+			if c.draft {
+				w.Visibility = publish.Draft
+			}
+			if err := st.gh.Preflight(t.Context(), w, st.task()); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Contains(st.said.String(), "warn: releases of o/r are immutable"); got != c.want {
+				t.Errorf("it said %q", st.said)
+			}
+		})
 	}
 }
 

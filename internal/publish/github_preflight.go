@@ -77,7 +77,34 @@ func (g *GitHub) Preflight(ctx context.Context, w Wanted, task *progress.Task) e
 	if err := r.checkRelease(v, w, files); err != nil {
 		return err
 	}
+	if err := r.checkSetting(ctx, w, v); err != nil {
+		return err
+	}
 	return r.checkBudget(files)
+}
+
+// checkSetting tells that what is published now is closed for ever, where the
+// token may read that setting of the repository ("Check if immutable releases
+// are enabled for a repository"). Without, the release itself says it later.
+func (r *run) checkSetting(ctx context.Context, w Wanted, v *view) error {
+	if w.visibility() == Draft || v.release != nil && !v.release.Draft {
+		return nil
+	}
+	var setting struct{ Enabled bool }
+	err := r.retry(ctx, func(ctx context.Context) error {
+		return r.do(ctx, request{method: http.MethodGet, path: r.path("/immutable-releases"), read: into(&setting)})
+	})
+	switch kindOf(err) {
+	case kindMissing, kindForbidden:
+		return nil // it is off, the server knows no such thing, or it is not ours to read
+	}
+	if err != nil {
+		return fmt.Errorf("asking whether releases of %s are immutable: %w", r.Repo, err)
+	}
+	if setting.Enabled {
+		r.task.Warn("releases of %s are immutable: once %s is published, nothing can be added or replaced; --draft leaves it open", r.Repo, w.Tag)
+	}
+	return nil
 }
 
 // checkRepository asks whether the token may write releases: the answer about

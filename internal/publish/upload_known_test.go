@@ -17,7 +17,7 @@ import (
 func (st *stage) remembered(name, content string) publish.File {
 	st.t.Helper()
 	f := st.file(name, content)
-	when := time.Now().Add(-time.Hour)
+	when := time.Now().Add(-time.Hour) // a fresh file's digest is not remembered
 	if err := os.Chtimes(f.Path, when, when); err != nil {
 		st.t.Fatal(err)
 	}
