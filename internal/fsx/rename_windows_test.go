@@ -110,11 +110,19 @@ func TestFilesInUse(t *testing.T) {
 	if data, err := os.ReadFile(f); string(data) != "old" {
 		t.Errorf("the file holds %q, %v", data, err)
 	}
+	// Windows does not rename a directory with a file that is open, Wine does:
+	// then it is the old one that cannot be removed yet.
 	occupy(t, put(t, filepath.Join(d, "f"), "old"), 3*time.Second)
 	err = BuildDir(d, true, func(tmp string) error { put(t, filepath.Join(tmp, "f"), "new"); return nil })
-	data, rerr := os.ReadFile(filepath.Join(d, "f"))
-	if err == nil || string(data) != "old" {
-		t.Errorf("the directory holds %q, %v; error %v", data, rerr, err)
+	if err == nil || !strings.Contains(err.Error(), "another program has it open") {
+		t.Errorf("error %v", err)
+	}
+	if data, err := os.ReadFile(filepath.Join(d, "f")); string(data) != "old" && string(data) != "new" {
+		t.Errorf("the directory holds %q, %v", data, err)
+	}
+	time.Sleep(3 * time.Second)
+	if err := errors.Join(RecoverReplaced(d), RemovePartials(dir)); err != nil {
+		t.Error(err)
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 2 {
 		t.Errorf("something is left: %v", entries)
