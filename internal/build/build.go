@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/relmat/relmat/internal/fsx"
 	"github.com/relmat/relmat/internal/matrix"
 	"github.com/relmat/relmat/internal/proc"
 	"github.com/relmat/relmat/internal/progress"
@@ -67,7 +68,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err := toolchain.Missing(tools, o.Env); err != nil {
 		return nil, err
 	}
-	if err := os.Remove(o.Log); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := fsx.Remove(o.Log); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	if err := o.purgeStaleNative(ctx, tools); err != nil {

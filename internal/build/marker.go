@@ -67,7 +67,7 @@ func (o Options) purgeStaleNative(ctx context.Context, tools []toolchain.Tool) e
 	}
 	if err == nil {
 		o.Task.Note("the native builds of %s are stale: %s", strings.Join(o.Row.Native.Crates, ", "), reason)
-		if err := os.Remove(marker); err != nil {
+		if err := fsx.Remove(marker); err != nil {
 			return err
 		}
 	}

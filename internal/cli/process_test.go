@@ -1,3 +1,7 @@
+//go:build unix
+
+// Signals, and a build script of real Cargo; process_windows_test.go has what
+// Windows has in their place.
 package cli_test
 
 import (

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,13 +21,15 @@ import (
 // TestMain makes this binary answer to the name relmat, so that scripts and
 // tests run the real command line in processes of its own.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"relmat": func() { os.Exit(cli.Main()) }})
+	commands := map[string]func(){"relmat": func() { os.Exit(cli.Main()) }}
+	maps.Copy(commands, standIns)
+	testscript.Main(m, commands)
 }
 
 func TestScripts(t *testing.T) {
 	t.Parallel() // the tests of whole processes wait more than they work
 	testscript.Run(t, testscript.Params{
-		Dir:                 filepath.Join("testdata", "script"),
+		Dir:                 filepath.Join("testdata", scripts),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
@@ -57,7 +60,7 @@ func scriptEnv(home string) ([]string, error) {
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(bin, "nvidia-smi"), []byte("#!/bin/sh\nexit 9\n"), 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(bin, noGPU.name), []byte(noGPU.text), 0o755); err != nil {
 		return nil, err
 	}
 	env := []string{
@@ -66,6 +69,7 @@ func scriptEnv(home string) ([]string, error) {
 		"GITHUB_TOKEN=", "GH_TOKEN=", "GITHUB_REPOSITORY=", "GITHUB_API_URL=", "GITHUB_STEP_SUMMARY=",
 		// The race detector sleeps for a second at the end of every process.
 		"GORACE=atexit_sleep_ms=0",
+		"LocalAppData=" + filepath.Join(home, "cache"), "USERPROFILE=" + home,
 		"GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_COMMITTER_NAME=A", "GIT_COMMITTER_EMAIL=a@example.org",
 	}
 	real, err := os.UserHomeDir()
@@ -97,7 +101,8 @@ func copyProject(dir string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, []byte(strings.ReplaceAll(string(data), "ARCH", matrix.Host().Arch)), 0o644)
+	text := strings.ReplaceAll(string(data), "ARCH-unknown-linux-gnu", hostTriple)
+	return os.WriteFile(path, []byte(strings.ReplaceAll(text, "ARCH", matrix.Host().Arch)), 0o644)
 }
 
 // cmdCode runs a command that must end with exactly the exit code: code N

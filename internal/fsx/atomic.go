@@ -45,7 +45,7 @@ func WriteTo(path string, mode fs.FileMode, write func(io.Writer) error) (err er
 	defer func() {
 		if err != nil {
 			_ = f.Close()
-			_ = os.Remove(f.Name())
+			_ = Remove(f.Name())
 		}
 	}()
 	if err := write(f); err != nil {
@@ -60,7 +60,7 @@ func WriteTo(path string, mode fs.FileMode, write func(io.Writer) error) (err er
 	if err := f.Close(); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	return Rename(f.Name(), path)
 }
 
 // PartialDir makes a new directory below dir for work on what will be called
@@ -84,7 +84,7 @@ func BuildDir(final string, replace bool, build func(tmp string) error) (err err
 	}
 	defer func() {
 		if err != nil {
-			_ = os.RemoveAll(tmp)
+			_ = RemoveAll(tmp)
 		}
 	}()
 	// MkdirTemp makes 0700: others may read what a release machine made.
@@ -100,7 +100,7 @@ func BuildDir(final string, replace bool, build func(tmp string) error) (err err
 		}
 		return fmt.Errorf("%s: %w", final, fs.ErrExist)
 	}
-	if err := os.Rename(tmp, final); err != nil {
+	if err := Rename(tmp, final); err != nil {
 		return err
 	}
 	return syncDir(parent)
@@ -109,21 +109,30 @@ func BuildDir(final string, replace bool, build func(tmp string) error) (err err
 // RemovePartials removes what interrupted runs left in dir. The caller holds
 // the lock that guards dir; a missing dir is fine.
 func RemovePartials(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	entries, err := readDir(dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
 		if IsPartial(e.Name()) {
-			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			if err := RemoveAll(filepath.Join(dir, e.Name())); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// readDir is os.ReadDir to which an absent directory is an empty one. (Windows
+// says of a file in its place, too, that there is no such path.)
+func readDir(dir string) ([]fs.DirEntry, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, lerr := os.Lstat(dir); errors.Is(lerr, fs.ErrNotExist) {
+			return nil, nil
+		}
+	}
+	return entries, err
 }
 
 // CopyFile copies src to a new file dst with the given permissions, down
@@ -144,7 +153,7 @@ func CopyFile(src, dst string, mode fs.FileMode) (err error) {
 			err = cerr
 		}
 		if err != nil {
-			_ = os.Remove(dst)
+			_ = Remove(dst)
 		}
 	}()
 	if _, err := io.Copy(out, in); err != nil {

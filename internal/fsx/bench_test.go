@@ -1,3 +1,6 @@
+//go:build unix
+
+// The peer is coreutils.
 package fsx_test
 
 import (

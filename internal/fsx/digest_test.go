@@ -1,3 +1,6 @@
+//go:build unix
+
+// The judge of the digests is coreutils; digest_windows_test.go has NIST's.
 package fsx_test
 
 import (

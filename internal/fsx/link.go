@@ -23,12 +23,12 @@ func LinkOrCopy(src, dst string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(tmp)
+	defer RemoveAll(tmp)
 	name := filepath.Join(tmp, filepath.Base(dst))
 	if os.Link(src, name) != nil {
 		if err := CopyFile(src, name, 0o644); err != nil {
 			return err
 		}
 	}
-	return os.Rename(name, dst)
+	return Rename(name, dst)
 }

@@ -23,29 +23,26 @@ func replaceDir(tmp, final string) error {
 		return fmt.Errorf("exchanging %s and %s: %w", tmp, final, err)
 	}
 	if ok {
-		return errors.Join(syncDir(filepath.Dir(final)), os.RemoveAll(tmp))
+		return errors.Join(syncDir(filepath.Dir(final)), RemoveAll(tmp))
 	}
 	return replaceByRenames(tmp, final)
 }
 
 func replaceByRenames(tmp, final string) error {
 	old := filepath.Join(filepath.Dir(final), "."+filepath.Base(final)+replacedMark+"old")
-	if err := os.Rename(final, old); err != nil {
+	if err := Rename(final, old); err != nil {
 		return err
 	}
-	if err := os.Rename(tmp, final); err != nil {
-		return errors.Join(err, os.Rename(old, final))
+	if err := Rename(tmp, final); err != nil {
+		return errors.Join(err, Rename(old, final))
 	}
-	return errors.Join(syncDir(filepath.Dir(final)), os.RemoveAll(old))
+	return errors.Join(syncDir(filepath.Dir(final)), RemoveAll(old))
 }
 
 // RecoverReplaced finishes or takes back a replacing BuildDir of final that was
 // interrupted. The caller holds the lock of the parent directory.
 func RecoverReplaced(final string) error {
-	entries, err := os.ReadDir(filepath.Dir(final))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	entries, err := readDir(filepath.Dir(final))
 	if err != nil {
 		return err
 	}
@@ -55,12 +52,12 @@ func RecoverReplaced(final string) error {
 		}
 		old := filepath.Join(filepath.Dir(final), e.Name())
 		if _, err := os.Lstat(final); errors.Is(err, fs.ErrNotExist) {
-			if err := os.Rename(old, final); err != nil {
+			if err := Rename(old, final); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := os.RemoveAll(old); err != nil {
+		if err := RemoveAll(old); err != nil {
 			return err
 		}
 	}

@@ -231,7 +231,7 @@ func (s *Session) keyed(row matrix.Row, stage, pkg, key string, whole func(dir s
 		if whole(dir) == nil {
 			return dir, true, nil
 		}
-		if err := os.RemoveAll(dir); err != nil {
+		if err := fsx.RemoveAll(dir); err != nil {
 			return "", false, err
 		}
 	}
@@ -249,7 +249,7 @@ func (s *Session) keyed(row matrix.Row, stage, pkg, key string, whole func(dir s
 	for _, e := range entries {
 		rest, ok := strings.CutPrefix(e.Name(), pkg+"-")
 		if ok && len(rest) == 16 && isHex(rest) && e.Name() != filepath.Base(dir) {
-			if err := os.RemoveAll(filepath.Join(parent, e.Name())); err != nil {
+			if err := fsx.RemoveAll(filepath.Join(parent, e.Name())); err != nil {
 				return "", false, err
 			}
 		}

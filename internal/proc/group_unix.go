@@ -12,6 +12,11 @@ import (
 
 func sameKey(a, b string) bool { return a == b }
 
+// What only Windows needs.
+func withExtension(path string, _ []string) string { return path }
+func workDir(dir string) (string, error)           { return dir, nil }
+func prepare(*exec.Cmd) error                      { return nil }
+
 // group is a process group for a child and what it starts. A shell leads it
 // that waits for the end of its input: it sees relmat's end, however that
 // comes, on every Unix, and then kills the group, so that nothing goes on
@@ -37,11 +42,12 @@ func newGroup() (*group, error) {
 	return &group{sh, w}, nil
 }
 
-// add makes cmd a member, which is asked to end, with all others, when its
-// context does.
-func (g *group) add(cmd *exec.Cmd) {
+// start starts cmd as a member, which is asked to end, with all others, when
+// its context does.
+func (g *group) start(cmd *exec.Cmd) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: g.leader.Process.Pid}
 	cmd.Cancel = func() error { return g.signal(syscall.SIGTERM) }
+	return cmd.Start()
 }
 
 func (g *group) signal(s syscall.Signal) error { return syscall.Kill(-g.leader.Process.Pid, s) }
@@ -54,9 +60,10 @@ func (g *group) dismiss() {
 	_ = g.input.Close()
 }
 
-// end gives what is left of a dismissed group the time until deadline to end,
-// then kills it.
+// end dismisses the leader, gives what is left of the group the time until
+// deadline to end, then kills it.
 func (g *group) end(deadline time.Time) {
+	g.dismiss()
 	for time.Now().Before(deadline) {
 		if errors.Is(g.signal(0), syscall.ESRCH) {
 			return

@@ -90,8 +90,12 @@ func (c Cmd) Run(ctx context.Context) error {
 	if err != nil {
 		return fail(-1, err)
 	}
-	if c.Dir != "" { // else the system says that there is no such program
-		if _, err := os.Stat(c.Dir); err != nil {
+	dir := c.Dir
+	if dir != "" { // else the system says that there is no such program
+		if _, err := os.Stat(dir); err != nil {
+			return fail(-1, err)
+		}
+		if dir, err = workDir(dir); err != nil {
 			return fail(-1, err)
 		}
 	}
@@ -109,7 +113,7 @@ func (c Cmd) Run(ctx context.Context) error {
 	}
 
 	cmd := exec.CommandContext(ctx, path, c.Args...)
-	cmd.Dir, cmd.Env = c.Dir, c.Env
+	cmd.Dir, cmd.Env = dir, c.Env
 	if cmd.Env == nil {
 		cmd.Env = []string{} // nil would mean this process's environment
 	}
@@ -121,6 +125,9 @@ func (c Cmd) Run(ctx context.Context) error {
 		stdout.emit, stdout.remember = c.Stderr, true
 	}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
+	if err := prepare(cmd); err != nil {
+		return fail(-1, err)
+	}
 	err = run(ctx, cmd)
 	stdout.flush()
 	stderr.flush()
@@ -145,12 +152,14 @@ func run(ctx context.Context, cmd *exec.Cmd) error {
 	if err != nil {
 		return err
 	}
-	g.add(cmd)
-	err = cmd.Run()
-	g.dismiss()
+	if err = g.start(cmd); err == nil {
+		err = cmd.Wait()
+	}
 	if ctx.Err() != nil {
 		g.end(time.Now().Add(grace))
+		return err
 	}
+	g.dismiss()
 	return err
 }
 
@@ -194,24 +203,18 @@ func Quote(word string) string {
 }
 
 // LookPath finds a program as a child with the environment env would, which is
-// not where this process would find it.
+// not where this process would find it. On Windows the extension may be left
+// out that env's PATHEXT lists.
 func LookPath(name string, env []string) (string, error) {
 	if strings.ContainsRune(name, '/') || strings.ContainsRune(name, filepath.Separator) {
-		return name, nil
-	}
-	var exts []string
-	if e := Getenv(env, "PATHEXT"); e != "" {
-		exts = strings.Split(e, ";")
+		return withExtension(name, env), nil
 	}
 	for _, dir := range filepath.SplitList(Getenv(env, "PATH")) {
 		if !filepath.IsAbs(dir) {
 			continue // a program out of the current directory is a trap
 		}
-		for _, ext := range append([]string{""}, exts...) {
-			path := filepath.Join(dir, name+ext)
-			if found, err := exec.LookPath(path); err == nil {
-				return found, nil
-			}
+		if found, err := exec.LookPath(withExtension(filepath.Join(dir, name), env)); err == nil {
+			return found, nil
 		}
 	}
 	return "", fmt.Errorf("%w: %s", exec.ErrNotFound, Getenv(env, "PATH"))

@@ -8,6 +8,8 @@ import (
 	"runtime"
 
 	"github.com/gofrs/flock"
+
+	"github.com/relmat/relmat/internal/fsx"
 )
 
 // placePrefix begins the name of every test's directory: a path that nobody's
@@ -71,7 +73,7 @@ func (p place) remove() error {
 	if runtime.GOOS == "windows" {
 		_ = p.lock.Unlock()
 	}
-	err := os.RemoveAll(p.dir)
+	err := fsx.RemoveAll(p.dir)
 	_ = p.lock.Unlock()
 	return err
 }
@@ -80,7 +82,7 @@ func (p place) remove() error {
 // taken for one of a killed test.
 func (p place) keep() {
 	_ = p.lock.Unlock()
-	_ = os.Remove(filepath.Join(p.dir, placeLock))
+	_ = fsx.Remove(filepath.Join(p.dir, placeLock))
 }
 
 // sweep removes what killed tests left, which is as large as a package. A

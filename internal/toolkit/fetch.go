@@ -158,7 +158,7 @@ func (f Fetcher) Ensure(ctx context.Context, name string, lock *Lock, platform s
 	}
 	// The toolkit holds everything that the wheels do.
 	for _, p := range paths {
-		_ = os.Remove(p)
+		_ = fsx.Remove(p)
 	}
 	tk, err = open(dir, platform)
 	return tk, true, err
@@ -176,7 +176,7 @@ func removePartialsOf(dir string) error {
 	}
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), "."+filepath.Base(dir)+".") && fsx.IsPartial(e.Name()) {
-			if err := os.RemoveAll(filepath.Join(filepath.Dir(dir), e.Name())); err != nil {
+			if err := fsx.RemoveAll(filepath.Join(filepath.Dir(dir), e.Name())); err != nil {
 				return err
 			}
 		}

@@ -101,7 +101,7 @@ func (p Pip) Resolve(ctx context.Context, platform string, requirements []string
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer fsx.RemoveAll(dir)
 	report := filepath.Join(dir, "report.json")
 	args := []string{
 		"install", "--dry-run", "--ignore-installed", "--quiet", "--only-binary=:all:",
@@ -169,7 +169,7 @@ func (p Pip) Download(ctx context.Context, w Wheel, dir string, grew func(int64)
 			grew(size)
 			return final, nil
 		}
-		if err := os.Remove(final); err != nil {
+		if err := fsx.Remove(final); err != nil {
 			return "", err
 		}
 	}
@@ -177,7 +177,7 @@ func (p Pip) Download(ctx context.Context, w Wheel, dir string, grew func(int64)
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(tmp)
+	defer fsx.RemoveAll(tmp)
 	// A requirement with a hash has pip check every byte that arrives.
 	req := filepath.Join(tmp, "requirements.txt")
 	line := fmt.Sprintf("%s==%s --hash=sha256:%s\n", w.Name, w.Version, w.SHA256)
@@ -212,7 +212,7 @@ func (p Pip) Download(ctx context.Context, w Wheel, dir string, grew func(int64)
 		return "", fmt.Errorf("%s came with SHA-256 %s (%d bytes), pinned is %s (%d bytes)", w.File, sum, size, w.SHA256, w.Size)
 	}
 	grew(size)
-	return final, os.Rename(got, final)
+	return final, fsx.Rename(got, final)
 }
 
 // watch reports the size of the file that pip is writing until stopped.

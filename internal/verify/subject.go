@@ -10,6 +10,7 @@ import (
 
 	"github.com/relmat/relmat/internal/archive"
 	"github.com/relmat/relmat/internal/cuda"
+	"github.com/relmat/relmat/internal/fsx"
 	"github.com/relmat/relmat/internal/inspect"
 	"github.com/relmat/relmat/internal/manifest"
 	"github.com/relmat/relmat/internal/matrix"
@@ -122,7 +123,7 @@ func newSubject(ctx context.Context, o Options) (_ *subject, err error) {
 // close removes what was unpacked.
 func (s *subject) close() {
 	if s.spool != "" {
-		_ = os.RemoveAll(s.spool)
+		_ = fsx.RemoveAll(s.spool)
 	}
 }
 
