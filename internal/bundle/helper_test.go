@@ -160,7 +160,7 @@ func fakeToolkitOf(t *testing.T, platform string, fill func(dir string), distOf 
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := json.Marshal(map[string]any{"layout": 1, "files": files, "dists": dists})
+	data, err := json.Marshal(map[string]any{"layout": toolkit.LayoutVersion, "files": files, "dists": dists})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -138,7 +138,7 @@ func TestDoctorToolkit(t *testing.T) {
 	if tk = s.findToolkit(linux); tk.cached != nil || !strings.Contains(tk.checks[1].Detail, "damaged") {
 		t.Errorf("%+v", tk)
 	}
-	write(t, filepath.Join(dir, "toolkit.json"), `{"layout": 1, "files": {}}`)
+	write(t, filepath.Join(dir, "toolkit.json"), fmt.Sprintf(`{"layout": %d, "files": {}}`, toolkit.LayoutVersion))
 	tk = s.findToolkit(linux)
 	if tk.cached == nil || tk.fetch != 0 || tk.checks[1].State != toolchain.StateOK || tk.home() != filepath.Join(dir, "nvidia") {
 		t.Fatalf("%+v", tk)

@@ -287,7 +287,7 @@ func open(dir, platform string) (*Toolkit, error) {
 		return nil, err
 	}
 	t := &Toolkit{Dir: dir, Platform: platform}
-	if err := json.Unmarshal(data, &t.index); err != nil || t.index.Layout != layoutVersion {
+	if err := json.Unmarshal(data, &t.index); err != nil || t.index.Layout != LayoutVersion {
 		return nil, fmt.Errorf("%s is damaged", indexName)
 	}
 	for rel, f := range t.index.Files {

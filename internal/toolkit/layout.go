@@ -26,8 +26,8 @@ import (
 	"github.com/relmat/relmat/internal/progress"
 )
 
-// layoutVersion changes with what layOut makes of the same wheels.
-const layoutVersion = 2
+// LayoutVersion changes with what layOut makes of the same wheels.
+const LayoutVersion = 2
 
 // Toolkit is a CUDA toolkit in the cache.
 type Toolkit struct {
@@ -173,7 +173,7 @@ func layOut(ctx context.Context, dir, platform string, wheels []Wheel, paths []s
 // readIndex reads what each wheel installed from its RECORD ("Recording
 // installed projects", PyPA).
 func readIndex(dir string, wheels []Wheel) (index, error) {
-	x := index{Layout: layoutVersion, Files: map[string]indexFile{}, Dists: map[string]indexDist{}}
+	x := index{Layout: LayoutVersion, Files: map[string]indexFile{}, Dists: map[string]indexDist{}}
 	for _, w := range wheels {
 		parts := strings.SplitN(w.File, "-", 3)
 		info := parts[0] + "-" + parts[1] + ".dist-info"

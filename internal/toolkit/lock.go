@@ -104,7 +104,7 @@ func (l *Lock) Write(path string) error {
 // Digest identifies the wheels of a platform and the way they are laid out.
 func Digest(wheels []Wheel) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "layout %d\n", layoutVersion)
+	fmt.Fprintf(h, "layout %d\n", LayoutVersion)
 	for _, w := range wheels {
 		fmt.Fprintf(h, "%s %s\n", w.SHA256, w.File)
 	}
