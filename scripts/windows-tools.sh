@@ -123,6 +123,8 @@ export PATH='$bin':"\$PATH"
 export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_UNSTABLE_BUILD_STD=std,panic_unwind
 export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER='$bin/x86_64-w64-mingw32-clang-lld'
 export CC_x86_64_pc_windows_gnu=x86_64-w64-mingw32-gcc-posix CXX_x86_64_pc_windows_gnu=x86_64-w64-mingw32-g++-posix
+# libstdc++-6.dll is on no user's machine.
+export CXXSTDLIB_x86_64_pc_windows_gnu=static:-bundle=stdc++
 ENV
 mv "$cache/windows-env.partial" "$cache/windows-env"
 

@@ -91,9 +91,10 @@ fs::path directory_of(const Library& library) {
 }
 
 HMODULE load_file(const fs::path& path) {
-  // With this flag what the library imports is looked for beside it, and not
-  // beside the program.
-  return LoadLibraryExW(path.c_str(), nullptr, LOAD_WITH_ALTERED_SEARCH_PATH);
+  // What the library imports may lie beside it, as in a toolkit, or beside the
+  // program, where a package has what is imported by others.
+  return LoadLibraryExW(path.c_str(), nullptr,
+                        LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR | LOAD_LIBRARY_SEARCH_DEFAULT_DIRS);
 }
 
 // NVRTC opens its builtins by name, for which Windows does not look in NVRTC's
