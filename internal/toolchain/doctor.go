@@ -213,6 +213,8 @@ func (d *Doctor) Check(ctx context.Context, b Build) []Check {
 		program(want{name: "ninja", program: "ninja"})
 	}
 	switch {
+	case isMinGW(b.Row, d.Host.OS):
+		list = append(list, d.mingw(ctx, b)...)
 	case strings.HasSuffix(b.Row.Triple, "-msvc"):
 		list = append(list, func() Check { return d.msvc(ctx, b) })
 	case len(b.Row.Native.Crates) > 0:
