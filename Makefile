@@ -10,7 +10,7 @@ GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 ACTIONLINT  := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 GOTESTSUM   := gotest.tools/gotestsum@v1.13.0
 
-.PHONY: build demo test test-corpus soak lint unit sample e2e bench clean
+.PHONY: build demo test test-corpus test-windows soak lint unit sample e2e bench clean
 
 build: ## bin/relmat
 	$(GO) build -o $(BIN) ./cmd/relmat
@@ -44,6 +44,13 @@ test-corpus: ## What relmat reads out of 6 GB of wheels, compared with what othe
 	mkdir -p .relmat
 	RELMAT_CORPUS_REPORT=$(CURDIR)/.relmat/corpus.txt $(GO) run $(GOTESTSUM) --format testname -- -count 1 -timeout 60m ./test/corpus/...
 	@cat .relmat/corpus.txt
+
+# The environment in which Cargo builds for MinGW, and Wine is found.
+WINDOWS_ENV := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/relmat-test/windows-env
+
+test-windows: ## Windows on Linux: the sample built by MinGW, and what it made run by Wine (installs both, as root)
+	scripts/windows-tools.sh
+	. "$(WINDOWS_ENV)" && $(GO) run $(GOTESTSUM) --format testname -- -count 1 -timeout 60m ./test/windows/...
 
 # How many schedules of faults and kills publishing must come through.
 SCHEDULES := 10000

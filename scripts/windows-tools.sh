@@ -132,9 +132,10 @@ jsign=$cache/jsign-7.1.jar
 digest=cfb48b07fdd2ee199bfc9e71d8dccdde67a799c4793602e446c7a101be62b3c4
 if [ ! -e "$jsign" ]; then
   say "fetching jsign 7.1"
-  mvn -q -B dependency:get -Dartifact=net.jsign:jsign:7.1 -Dtransitive=false >&2
-  local=$(mvn -q -B help:evaluate -Dexpression=settings.localRepository -DforceStdout)
-  cp "$local/net/jsign/jsign/7.1/jsign-7.1.jar" "$jsign.partial"
+  fetched=$(mktemp -d)
+  mvn -q -B -ntp dependency:copy -Dartifact=net.jsign:jsign:7.1 -DoutputDirectory="$fetched" >&2
+  mv "$fetched/jsign-7.1.jar" "$jsign.partial"
+  rmdir "$fetched"
   echo "$digest  $jsign.partial" | sha256sum --check --quiet
   mv "$jsign.partial" "$jsign"
 fi

@@ -52,7 +52,7 @@ func (s *Session) compilerEnv(ctx context.Context, row matrix.Row, env []string,
 	if err != nil || row.Toolkit == "" {
 		return env, err
 	}
-	header := s.findToolkit(row).hostConfig()
+	header := s.findToolkit(row, host).hostConfig()
 	if header == "" {
 		return env, nil
 	}

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -114,8 +115,15 @@ func (s *Session) anywhere(patterns []string, host matrix.Platform) ([]matrix.Ro
 
 // diagnose checks one target that this host should build.
 func (s *Session) diagnose(ctx context.Context, doctor *toolchain.Doctor, row matrix.Row, device manifest.Device) ([]toolchain.Check, toolchain.Build, error) {
-	tk := s.findToolkit(row)
-	vars, err := toolchain.Variables(row, row.Fields("", ""), toolchain.Toolkits{Host: tk.home(), Target: tk.home()}, s.targetDir(row, "cargo"))
+	tk := s.findToolkit(row, row.Platform)
+	hostTk := tk
+	if row.Toolkit != "" && slices.Contains(s.toolkitPlatforms(row, doctor.Host), doctor.Host.String()) && doctor.Host != row.Platform {
+		hostTk = s.findToolkit(row, doctor.Host)
+		tk.checks = append(tk.checks, hostTk.checks...)
+		tk.unpacked += hostTk.unpacked
+		tk.fetch += hostTk.fetch
+	}
+	vars, err := toolchain.Variables(row, row.Fields("", ""), toolchain.Toolkits{Host: hostTk.home(), Target: tk.home()}, s.targetDir(row, "cargo"))
 	if err != nil {
 		return nil, toolchain.Build{}, fmt.Errorf("%s: target %s: %w", s.File.Path, row.Name, err)
 	}
@@ -137,14 +145,43 @@ func (s *Session) diagnose(ctx context.Context, doctor *toolchain.Doctor, row ma
 	}
 	if row.Toolkit != "" {
 		checks = append(checks, tk.checks...)
-		checks = append(checks, doctor.HostCompiler(ctx, b, row.Toolkit, tk.hostConfig()))
-		checks = append(checks, doctor.Pip(ctx, s.pipEnv(), s.Python, tk.cached != nil))
+		checks = append(checks, doctor.HostCompiler(ctx, b, row.Toolkit, hostTk.hostConfig()))
+		checks = append(checks, doctor.Pip(ctx, s.pipEnv(), s.Python, tk.cached != nil && hostTk.cached != nil))
 	}
 	checks = append(checks, toolchain.Space{
 		State: s.State, Cache: s.Cache, Allowance: toolchain.Allowance(row, tk.unpacked), Toolkit: tk.fetch,
 	}.Check()...)
+	if c, ok := s.checkRunner(ctx, row); ok {
+		checks = append(checks, c)
+	}
 	checks = append(checks, s.checkSign(s.signing(row))...)
 	return append(checks, s.checkDevice(row, device)...), b, nil
+}
+
+// checkRunner tells what runs the smoke test of a target whose programs this
+// host does not run itself. It never blocks the build.
+func (s *Session) checkRunner(ctx context.Context, row matrix.Row) (c toolchain.Check, ok bool) {
+	if len(s.File.Smoke.Steps.Keys) == 0 {
+		return c, false
+	}
+	name, tooOld, err := smoke.DetectRunner(ctx, row.Platform)
+	var missing *smoke.MissingRunnerError
+	switch {
+	case errors.As(err, &missing):
+		c = toolchain.Check{Name: cmp.Or(missing.Runner, "smoke test"), State: toolchain.StateMissing, Detail: err.Error(), Get: missing.Get}
+	case err != nil:
+		c = toolchain.Check{Name: "smoke test", State: toolchain.StateFailed, Detail: err.Error()}
+	case name == "":
+		return c, false
+	default:
+		program, version, _ := strings.Cut(name, " ")
+		c = toolchain.Check{Name: program, State: toolchain.StateOK, Found: version, Detail: "it runs the smoke test"}
+		if tooOld != "" {
+			c.State, c.Detail = toolchain.StateTooOld, tooOld
+		}
+	}
+	c.By = "smoke"
+	return c, true
 }
 
 // checkPins reads the source's pins.
@@ -196,13 +233,13 @@ func (t targetToolkit) hostConfig() string {
 	return filepath.Join(t.cached.Home(), path)
 }
 
-// findToolkit looks for the toolkit's lock file, and for the toolkit in the
-// cache; it fetches nothing.
-func (s *Session) findToolkit(row matrix.Row) (t targetToolkit) {
+// findToolkit looks for the toolkit's lock file, and for the toolkit of the
+// platform in the cache; it fetches nothing.
+func (s *Session) findToolkit(row matrix.Row, of matrix.Platform) (t targetToolkit) {
 	if row.Toolkit == "" {
 		return t
 	}
-	name, platform := row.Toolkit, row.Platform.String()
+	name, platform := row.Toolkit, of.String()
 	c := toolchain.Check{Name: "toolkit lock", State: toolchain.StateOK, Path: s.lockPath(name), Needed: platform}
 	lock, err := s.readLock(name, platform)
 	if err != nil {

@@ -102,10 +102,10 @@ func TestDoctorPins(t *testing.T) {
 func TestDoctorToolkit(t *testing.T) {
 	s, _ := open(t, everywhere)
 	linux := row(t, s, "linux")
-	if tk := s.findToolkit(row(t, s, "arm")); tk.checks != nil || tk.home() != "" || tk.hostConfig() != "" {
+	if tk := s.findToolkit(row(t, s, "arm"), matrix.Host()); tk.checks != nil || tk.home() != "" || tk.hostConfig() != "" {
 		t.Errorf("a target without toolkit: %+v", tk)
 	}
-	tk := s.findToolkit(linux)
+	tk := s.findToolkit(linux, linux.Platform)
 	if len(tk.checks) != 1 || tk.checks[0].State != toolchain.StateMissing || !tk.checks[0].Blocks || tk.checks[0].Get != "relmat toolkit lock cuda" {
 		t.Errorf("without a lock file: %+v", tk.checks)
 	}
@@ -114,7 +114,7 @@ func TestDoctorToolkit(t *testing.T) {
 	if err := lock.Write(s.lockPath("cuda")); err != nil {
 		t.Fatal(err)
 	}
-	tk = s.findToolkit(linux)
+	tk = s.findToolkit(linux, linux.Platform)
 	if len(tk.checks) != 1 || tk.checks[0].State != toolchain.StateFailed || !tk.checks[0].Blocks || !strings.Contains(tk.checks[0].Detail, "other requirements") {
 		t.Errorf("with an old lock file: %+v", tk.checks)
 	}
@@ -122,7 +122,7 @@ func TestDoctorToolkit(t *testing.T) {
 	if err := lock.Write(s.lockPath("cuda")); err != nil {
 		t.Fatal(err)
 	}
-	tk = s.findToolkit(linux)
+	tk = s.findToolkit(linux, linux.Platform)
 	if len(tk.checks) != 2 || tk.checks[0].State != toolchain.StateOK || tk.checks[0].Found != "1 wheels" {
 		t.Fatalf("%+v", tk.checks)
 	}
@@ -135,11 +135,11 @@ func TestDoctorToolkit(t *testing.T) {
 	// What was laid out once, and is damaged.
 	dir := filepath.Join(s.Cache, "toolkits", "cuda-linux-x86_64-"+toolkit.Digest(lock.Platforms["linux-x86_64"])[:16])
 	write(t, filepath.Join(dir, "toolkit.json"), "{")
-	if tk = s.findToolkit(linux); tk.cached != nil || !strings.Contains(tk.checks[1].Detail, "damaged") {
+	if tk = s.findToolkit(linux, linux.Platform); tk.cached != nil || !strings.Contains(tk.checks[1].Detail, "damaged") {
 		t.Errorf("%+v", tk)
 	}
 	write(t, filepath.Join(dir, "toolkit.json"), fmt.Sprintf(`{"layout": %d, "files": {}}`, toolkit.LayoutVersion))
-	tk = s.findToolkit(linux)
+	tk = s.findToolkit(linux, linux.Platform)
 	if tk.cached == nil || tk.fetch != 0 || tk.checks[1].State != toolchain.StateOK || tk.home() != filepath.Join(dir, "nvidia") {
 		t.Fatalf("%+v", tk)
 	}
@@ -194,5 +194,24 @@ func TestDoctorDevice(t *testing.T) {
 		if c := checkDriver("linux", release, "999.1"); !strings.Contains(c.Detail, want) {
 			t.Errorf("CUDA %s: %+v", release, c)
 		}
+	}
+}
+
+// What runs the smoke test of another platform's programs is told, and blocks
+// no build.
+func TestCheckRunner(t *testing.T) {
+	s, _ := open(t, everywhere)
+	t.Setenv("PATH", t.TempDir())
+	if c, ok := s.checkRunner(t.Context(), row(t, s, "linux")); ok && matrix.Host() == row(t, s, "linux").Platform {
+		t.Errorf("%+v", c)
+	}
+	c, ok := s.checkRunner(t.Context(), row(t, s, "win"))
+	if !ok || c.Blocks || c.State != toolchain.StateMissing || !strings.Contains(c.Detail, "windows-x86_64") {
+		t.Errorf("%+v", c)
+	}
+	// Nothing is said where nothing is tested.
+	s, _ = open(t, everywhere[:strings.Index(everywhere, "smoke:")])
+	if c, ok := s.checkRunner(t.Context(), row(t, s, "win")); ok {
+		t.Errorf("%+v", c)
 	}
 }

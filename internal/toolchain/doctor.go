@@ -215,6 +215,8 @@ func (d *Doctor) Check(ctx context.Context, b Build) []Check {
 		program(want{name: "ninja", program: "ninja"})
 	}
 	switch {
+	case isMinGW(b.Row, d.Host.OS):
+		list = append(list, d.mingw(ctx, b)...)
 	case NeedsMSVC(b.Row, d.Host):
 	case len(b.Row.Native.Crates) > 0:
 		program(want{name: "C++ compiler", program: compiler(b.Env)})

@@ -157,7 +157,17 @@ func (d *Doctor) rustTarget(ctx context.Context, b Build) Check {
 		c.State, c.Detail = StateUnknown, "only rustc can tell"
 		return c
 	}
-	c.Path = filepath.Join(strings.TrimSpace(a.out), "lib", "rustlib", b.Row.Triple)
+	sysroot := strings.TrimSpace(a.out)
+	c.Path = filepath.Join(sysroot, "lib", "rustlib", b.Row.Triple)
+	if asked, can := buildsStd(b.Env, sysroot); can {
+		c.State, c.Found = StateOK, "built from source (build-std)"
+		return c
+	} else if asked {
+		c.State, c.Blocks = StateMissing, true
+		c.Detail = "CARGO_UNSTABLE_BUILD_STD has Cargo build the standard library, and " + filepath.Join(sysroot, "lib", "rustlib", "src") + " has no source of it"
+		c.Get = advice(known.Tools["rust source"].Get, d.Host, b.Env, b.Row.Triple)
+		return c
+	}
 	if _, err := os.Stat(filepath.Join(c.Path, "lib")); err != nil {
 		c.State, c.Blocks = StateMissing, true
 		c.Get = advice(known.Tools[c.Name].Get, d.Host, b.Env, b.Row.Triple)

@@ -38,7 +38,7 @@ type MSVC struct {
 // was started.
 func (m *MSVC) Prompt() bool { return m.Argument == "" }
 
-// Linker is the variable by which Cargo finds the linker of a triple
+// linkerVariable is the variable by which Cargo finds the linker of a triple
 // ("Configuration", The Cargo Book).
 func linkerVariable(triple string) string {
 	return "CARGO_TARGET_" + strings.ToUpper(strings.ReplaceAll(triple, "-", "_")) + "_LINKER"

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -162,8 +163,13 @@ func Tools(row matrix.Row, env []string) []Tool {
 			tools,
 			Tool{"cmake", "Debian: cmake; macOS: brew install cmake; Windows: winget install Kitware.CMake"},
 			Tool{"ninja", "Debian: ninja-build; macOS: brew install ninja; Windows: winget install Ninja-build.Ninja"},
-			Tool{compiler(env), "Debian: g++; macOS: xcode-select --install; Windows: see relmat doctor"},
 		)
+	}
+	switch {
+	case isMinGW(row, runtime.GOOS):
+		tools = append(tools, mingwOf(row, env).tools(row)...)
+	case len(row.Native.Crates) > 0:
+		tools = append(tools, Tool{compiler(env), "Debian: g++; macOS: xcode-select --install; Windows: see relmat doctor"})
 	}
 	return tools
 }

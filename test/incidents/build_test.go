@@ -61,7 +61,7 @@ packages: {app: {asset: "app-{{.Target}}", programs: [app], files: [{out-dir: in
 	row := f.Rows()[0]
 	source, state := filepath.Join(dir, "source"), filepath.Join(dir, "state")
 	target := filepath.Join(state, "cargo")
-	vars, err := toolchain.Variables(row, row.Fields("1.0.0", "v1.0.0"), "", target)
+	vars, err := toolchain.Variables(row, row.Fields("1.0.0", "v1.0.0"), toolchain.Toolkits{}, target)
 	if err != nil {
 		t.Fatal(err)
 	}
