@@ -2,7 +2,10 @@
 
 package publish_test
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 // TestGHUploadsNoFaster: relmat takes no longer than gh to send 1.5 GB whose
 // digest it remembers, and less than 64 MiB of memory. A tenth is left for what
@@ -20,4 +23,10 @@ func TestGHUploadsNoFaster(t *testing.T) {
 			t.Errorf("%s took %d MiB", who, e.memory>>20)
 		}
 	}
+}
+
+// ratio says how two efforts compare.
+func ratio(a, b *effort) string {
+	return fmt.Sprintf("%.2f times as long, %.2f times the CPU time, %.2f times the memory",
+		a.wall.Seconds()/b.wall.Seconds(), a.cpu.Seconds()/b.cpu.Seconds(), float64(a.memory)/float64(b.memory))
 }

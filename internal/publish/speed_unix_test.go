@@ -4,7 +4,6 @@ package publish_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -85,12 +84,6 @@ func race(t testing.TB, rounds int) map[string]*effort {
 		}
 	}
 	return best
-}
-
-// ratio says how two efforts compare.
-func ratio(a, b *effort) string {
-	return fmt.Sprintf("%.2f times as long, %.2f times the CPU time, %.2f times the memory",
-		a.wall.Seconds()/b.wall.Seconds(), a.cpu.Seconds()/b.cpu.Seconds(), float64(a.memory)/float64(b.memory))
 }
 
 // BenchmarkUploadBesideGH compares an upload of 1.5 GB by relmat with one by gh

@@ -68,7 +68,7 @@ func (s *Secrets) descriptor(number string) (string, error) {
 	}
 	n, err := strconv.Atoi(number)
 	if err != nil || n < 0 || runtime.GOOS == "windows" && n > 2 {
-		return "", fmt.Errorf("file descriptor %s cannot be read on this system; use env: or file:", number)
+		return "", fmt.Errorf("file descriptor %s cannot be read on this system; use env:NAME or file:PATH instead", number)
 	}
 	f := os.NewFile(uintptr(n), "fd:"+number)
 	data, err := io.ReadAll(io.LimitReader(f, maxSecret))

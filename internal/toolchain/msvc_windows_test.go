@@ -53,7 +53,7 @@ func TestNamesHaveNoCase(t *testing.T) {
 		t.Errorf("got %q, want %q", env, want)
 	}
 	r := row(t, "    env: {path: mine}")
-	vars, err := toolchain.Variables(r, r.Fields("1", "v1"), `C:\cuda`, `C:\t`)
+	vars, err := toolchain.Variables(r, r.Fields("1", "v1"), toolchain.Toolkits{Host: `C:\cuda`, Target: `C:\cuda`}, `C:\t`)
 	if err != nil {
 		t.Fatal(err)
 	}
