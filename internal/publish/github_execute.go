@@ -5,19 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// execute does the plan's steps for the assets: names side by side, the steps
-// of one in their order. An error of a plan that was overtaken is stale, and
-// comes when all other names are done.
+// todo are the steps for one name.
+type todo struct {
+	name  string
+	steps []Action
+}
+
+// execute does the plan's steps for the assets, SHA256SUMS last: of one that
+// names a file which is not there yet, another job would drop the line.
 func (r *run) execute(ctx context.Context, rel *releaseInfo, plan []Action, v *view, sources map[string]source, m *meter) error {
-	type todo struct {
-		name  string
-		steps []Action
-	}
-	var names []todo
+	var names, sums []todo
 	at := map[string]int{}
 	for _, a := range plan {
 		i, ok := at[a.Name]
@@ -28,7 +30,23 @@ func (r *run) execute(ctx context.Context, rel *releaseInfo, plan []Action, v *v
 		}
 		names[i].steps = append(names[i].steps, a)
 	}
+	if i, ok := at[sumsName]; ok {
+		sums = []todo{names[i]}
+		names = slices.Delete(names, i, i+1)
+	}
 	room := r.room(plan, v)
+	for _, some := range [][]todo{names, sums} {
+		if err := r.executeSome(ctx, rel, some, v, sources, room, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// executeSome does names side by side, the steps of one in their order. An
+// error of a plan that was overtaken is stale, and comes when all other names
+// are done.
+func (r *run) executeSome(ctx context.Context, rel *releaseInfo, names []todo, v *view, sources map[string]source, room chan struct{}, m *meter) error {
 	late := make(chan error, len(names))
 	g, inner := errgroup.WithContext(ctx)
 	for _, n := range names {
