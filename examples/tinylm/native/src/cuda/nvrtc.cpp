@@ -11,6 +11,7 @@
 
 #include "cuda_check.h"
 #include "libraries.h"
+#include "narrow.h"
 #include "tinylm/model.h"
 
 namespace fs = std::filesystem;
@@ -58,7 +59,7 @@ class Program {
 
   void compile(const std::string& header_dir, const std::string& arch) {
     const std::string arch_option = "--gpu-architecture=" + arch;
-    const std::string include_option = "--include-path=" + header_dir;
+    const std::string include_option = "--include-path=" + cuda::narrow(header_dir);
     const char* options[] = {arch_option.c_str(), include_option.c_str(), "--std=c++17"};
     const nvrtcResult status = nvrtcCompileProgram(program_, 3, options);
     if (status == NVRTC_SUCCESS) return;
