@@ -130,7 +130,9 @@ func (r *run) listedSums(ctx context.Context, own []File, now source, v *view) (
 			}
 		}
 	}
-	listed := map[string]string{}
+	// What this run has wanted before holds, too: a job that looked earlier may
+	// have put its list in the place of the one that this run has read.
+	listed := readSums(now.data)
 	for _, a := range have {
 		data := now.data
 		if all := allSums(own, v); a.SHA256 == digestOf(all) {

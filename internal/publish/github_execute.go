@@ -164,6 +164,10 @@ func (r *run) executeOne(ctx context.Context, rel *releaseInfo, name string, ste
 			}
 		}
 		if errors.Is(err, errGone) {
+			if name == sumsName && step.Kind == Delete {
+				// Another job has made a new one, and has read more than this one.
+				return stale("%s was replaced by another job", name)
+			}
 			continue // what was to go is not there any more
 		}
 		if err != nil {
