@@ -23,7 +23,7 @@ var noGPU = struct{ name, text string }{"nvidia-smi.bat", "@exit /b 9\r\n"}
 
 // standIns play the tools that Wine does not have, and the program that they
 // make: this test binary under another name.
-var standIns = map[string]func(){"cargo": cargo, "rustc": rustc, "tiny": tiny}
+var standIns = map[string]func(){"cargo": cargo, "rustc": rustc, "git": git, "tiny": tiny}
 
 func must(err error) {
 	if err != nil {
@@ -41,6 +41,10 @@ func cargo() {
 	must(err)
 	id := "path+file:///" + filepath.ToSlash(dir) + "#tiny@0.1.0"
 	target := map[string]any{"name": "tiny", "kind": []string{"bin"}, "src_path": filepath.Join(dir, "src", "main.rs")}
+	if _, err := os.Stat("Cargo.toml"); err != nil {
+		fmt.Fprintf(os.Stderr, "error: could not find `Cargo.toml` in `%s` or any parent directory\n", dir)
+		os.Exit(101)
+	}
 	switch {
 	case slices.Contains(os.Args, "-vV"), slices.Contains(os.Args, "--version"):
 		fmt.Print("cargo 1.88.0 (873a06493 2025-05-10)\r\n")
@@ -103,6 +107,12 @@ func rustc() {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// git is outside of any checkout.
+func git() {
+	fmt.Fprint(os.Stderr, "fatal: not a git repository (or any of the parent directories): .git\n")
+	os.Exit(128)
 }
 
 // tiny is what the project's src/main.rs does.

@@ -29,7 +29,7 @@ func withExtension(path string, env []string) string {
 	if exts == "" {
 		exts = ".COM;.EXE;.BAT;.CMD"
 	}
-	list := strings.Split(exts, ";")
+	list := strings.Split(strings.ToLower(exts), ";") // as os/exec does
 	for _, e := range list {
 		if e != "" && strings.EqualFold(filepath.Ext(path), e) && isFile(path) {
 			return path
