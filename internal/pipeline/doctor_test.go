@@ -138,7 +138,7 @@ func TestDoctorToolkit(t *testing.T) {
 	if tk = s.findToolkit(linux, linux.Platform); tk.cached != nil || !strings.Contains(tk.checks[1].Detail, "damaged") {
 		t.Errorf("%+v", tk)
 	}
-	write(t, filepath.Join(dir, "toolkit.json"), `{"layout": 1, "files": {}}`)
+	write(t, filepath.Join(dir, "toolkit.json"), `{"layout": 2, "files": {}}`)
 	tk = s.findToolkit(linux, linux.Platform)
 	if tk.cached == nil || tk.fetch != 0 || tk.checks[1].State != toolchain.StateOK || tk.home() != filepath.Join(dir, "nvidia") {
 		t.Fatalf("%+v", tk)
