@@ -23,7 +23,7 @@ var noGPU = struct{ name, text string }{"nvidia-smi.bat", "@exit /b 9\r\n"}
 
 // standIns play the tools that Wine does not have, and the program that they
 // make: this test binary under another name.
-var standIns = map[string]func(){"cargo": cargo, "rustc": rustc, "git": git, "tiny": tiny}
+var standIns = map[string]func(){"cargo": cargo, "rustc": rustc, "git": git, "tiny": tiny, "vswhere": vswhere}
 
 func must(err error) {
 	if err != nil {
@@ -107,6 +107,20 @@ func rustc() {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// vswhere knows the Build Tools that a script has laid out in ProgramData, the
+// one place that it is told of and that needs no administrator.
+func vswhere() {
+	place := filepath.Join(os.Getenv("ProgramData"), "Build & Tools (x86)")
+	installations := []map[string]any{}
+	if _, err := os.Stat(place); err == nil && slices.Contains(os.Args, "Microsoft.VisualStudio.Component.VC.Tools.x86.x64") {
+		installations = append(installations, map[string]any{
+			"installationPath": place, "installationVersion": "17.14.36401.2", "displayName": "Visual Studio Build Tools 2022",
+			"productId": "Microsoft.VisualStudio.Product.BuildTools", "isComplete": true, "isLaunchable": true, "isPrerelease": false,
+		})
+	}
+	must(json.NewEncoder(os.Stdout).Encode(installations))
 }
 
 // git is outside of any checkout.
