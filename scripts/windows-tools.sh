@@ -68,6 +68,9 @@ if [ ! -e "$root/etc/debian_version" ]; then
   as_root mv "$partial" "$root"
 fi
 
+# The smallest of systems knows no name, not even its own.
+grep -qs localhost "$root/etc/hosts" || echo '127.0.0.1 localhost' | as_root tee -a "$root/etc/hosts" >/dev/null
+
 # Everything that is not the system's own is seen there as it is here, so that
 # paths mean the same. The namespace goes with its last process, and the mounts
 # with it. Each step becomes the next, so that a signal to it reaches Wine.
