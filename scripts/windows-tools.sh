@@ -43,6 +43,9 @@ need osslsigncode osslsigncode
 need openssl openssl
 need java default-jre-headless
 need mvn maven
+need zip zip
+need unzip unzip
+need script bsdutils
 for p in rustc-web rust-web-src libstd-rust-web-dev; do
   dpkg-query -W -f '${db:Status-Abbrev}' "$p" 2>/dev/null | grep -q '^ii' || packages+=("$p")
 done
