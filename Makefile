@@ -51,7 +51,7 @@ WINDOWS_ENV := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/relmat-test/windows-env
 test-windows: ## Windows on Linux: the sample built by MinGW, and what it made run by Wine (installs both, as root)
 	scripts/windows-tools.sh
 	scripts/test-under-wine.sh
-	. "$(WINDOWS_ENV)" && $(GO) run $(GOTESTSUM) --format testname -- -count 1 -timeout 60m ./test/windows/...
+	. "$(WINDOWS_ENV)" && $(GO) run $(GOTESTSUM) --format testname -- -count 1 -p 1 -timeout 60m ./test/windows/...
 
 # How many schedules of faults and kills publishing must come through.
 SCHEDULES := 10000

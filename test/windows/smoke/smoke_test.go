@@ -121,9 +121,9 @@ smoke: {steps: `+steps+`}
 	if _, err := run(`{s: {program: prog, args: [exit], expect: {exit: 259}}}`); err != nil {
 		t.Error(err)
 	}
-	_, err := run(`{s: {program: prog, args: [hang], timeout: 20s}}`)
+	_, err := run(`{s: {program: prog, args: [hang], timeout: 60s}}`)
 	var failed *smoke.Error
-	if !errors.As(err, &failed) || failed.Step.Reason != "it did not end within 20s" || strings.Join(failed.Step.Tail, " ") != "<nil>" {
+	if !errors.As(err, &failed) || failed.Step.Reason != "it did not end within 1m0s" || strings.Join(failed.Step.Tail, " ") != "<nil>" {
 		t.Errorf("the error is %v", err)
 	}
 	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
