@@ -110,7 +110,8 @@ func checkDirectory(t *testing.T, dir string) {
 	if err := json.Unmarshal(data, &rel); err != nil {
 		t.Fatal(err)
 	}
-	if rel.Tag != tag || rel.Partial {
+	// Its target for Windows is made on another host.
+	if rel.Tag != tag || !rel.Partial {
 		t.Errorf("release.json says tag %s, partial %t", rel.Tag, rel.Partial)
 	}
 	_, err = exec.LookPath("nvidia-smi")
