@@ -255,7 +255,7 @@ func (t *Tool) stamped(file string) error {
 	if t.o.OS != "windows" {
 		return nil
 	}
-	a, err := verified(file)
+	a, err := objfile.OpenAuthenticode(file)
 	switch {
 	case err != nil:
 		return err
@@ -283,7 +283,7 @@ func (t *Tool) check(from, to string, s *Signed) error {
 		}
 		return nil
 	}
-	a, err := verified(to)
+	a, err := objfile.OpenAuthenticode(to)
 	if err != nil {
 		return err
 	}
@@ -317,19 +317,6 @@ func (t *Tool) check(from, to string, s *Signed) error {
 		return fmt.Errorf("sign.trust: %s holds no certificate in PEM", t.o.Sign.Trust)
 	}
 	return a.Trusted(roots, now)
-}
-
-func verified(path string) (*objfile.Authenticode, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	return objfile.VerifyAuthenticode(f, info.Size())
 }
 
 func digest(path string, hash crypto.Hash) ([]byte, error) {

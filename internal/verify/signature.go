@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/relmat/relmat/internal/manifest"
@@ -121,7 +120,7 @@ func (s *subject) misSigned(e *entry, promised matrix.Sign, said string) (messag
 		}
 		return "", ""
 	}
-	a, err := authenticodeOf(e.disk)
+	a, err := objfile.OpenAuthenticode(e.disk)
 	switch {
 	case errors.Is(err, objfile.ErrUnsigned):
 		return "has no Authenticode signature, and " + who, signAnew
@@ -147,17 +146,4 @@ func (s *subject) misSigned(e *entry, promised matrix.Sign, said string) (messag
 		return "has a signature that sign.trust does not lead to: " + firstLine(err.Error()), "sign with a certificate of these roots, or name others in sign.trust"
 	}
 	return "", ""
-}
-
-func authenticodeOf(path string) (*objfile.Authenticode, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	return objfile.VerifyAuthenticode(f, info.Size())
 }
