@@ -46,27 +46,12 @@ type cmsAttribute struct {
 // verifyCMS checks the first signer's signature of a message in DER. Whether
 // the certificate is to be trusted is not asked.
 func verifyCMS(message []byte) (*cmsSigned, error) {
-	parts, err := cmsParts(message)
+	content, certificates, signers, err := openSignedData(message)
 	if err != nil {
 		return nil, err
 	}
 	s := &cmsSigned{}
-	var certificates, signers []berElement
-	for i, p := range parts {
-		switch {
-		case p.tag == berContext && certificates == nil:
-			certificates, err = berAll(p.content)
-		case p.tag == berSet && i >= 3:
-			signers, err = berAll(p.content)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	if len(signers) == 0 {
-		return nil, errors.New("it names no signer")
-	}
-	if err := s.readContent(parts[2]); err != nil {
+	if err := s.readContent(content); err != nil {
 		return nil, err
 	}
 	for _, c := range certificates {
@@ -75,34 +60,6 @@ func verifyCMS(message []byte) (*cmsSigned, error) {
 		}
 	}
 	return s, s.verifySigner(signers[0], certificates)
-}
-
-// cmsParts are the fields of SignedData, of which there are at least three.
-func cmsParts(message []byte) ([]berElement, error) {
-	info, _, err := berOne(message, berSequence)
-	if err != nil {
-		return nil, err
-	}
-	kind, rest, err := berOne(info.content, berOID)
-	if err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(kind.content, oidSignedData) {
-		return nil, errors.New("it holds something else than signed data")
-	}
-	explicit, _, err := berOne(rest, berContext)
-	if err != nil {
-		return nil, err
-	}
-	signed, _, err := berOne(explicit.content, berSequence)
-	if err != nil {
-		return nil, err
-	}
-	parts, err := berAll(signed.content)
-	if err == nil && len(parts) < 4 {
-		err = errors.New("signed data has too few parts")
-	}
-	return parts, err
 }
 
 // readContent takes the encapContentInfo apart.

@@ -24,7 +24,11 @@ type pkcs7Signer struct {
 // codesign writes it, in BER with indefinite lengths. Neither signature nor
 // certificates are verified. The error says what is missing or damaged.
 func readPKCS7(message []byte) (*pkcs7Signer, error) {
-	signer, err := pkcs7First(message)
+	_, certificates, signers, err := openSignedData(message)
+	var signer *pkcs7Signer
+	if err == nil {
+		signer, err = readSigner(signers[0], certificates)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("PKCS #7 signature: %w", err)
 	}
@@ -57,49 +61,47 @@ const (
 	berMaxElements = 10000
 )
 
-func pkcs7First(message []byte) (*pkcs7Signer, error) {
+// openSignedData opens a SignedData message: the content with its type, the
+// certificates, and the signers, of which there is at least one.
+func openSignedData(message []byte) (content berElement, certificates, signers []berElement, err error) {
 	info, _, err := berOne(message, berSequence)
 	if err != nil {
-		return nil, err
+		return berElement{}, nil, nil, err
 	}
 	kind, rest, err := berOne(info.content, berOID)
 	if err != nil {
-		return nil, err
+		return berElement{}, nil, nil, err
 	}
 	if !bytes.Equal(kind.content, oidSignedData) {
-		return nil, errors.New("it holds something else than signed data")
+		return berElement{}, nil, nil, errors.New("it holds something else than signed data")
 	}
 	explicit, _, err := berOne(rest, berContext)
 	if err != nil {
-		return nil, err
+		return berElement{}, nil, nil, err
 	}
 	signed, _, err := berOne(explicit.content, berSequence)
 	if err != nil {
-		return nil, err
+		return berElement{}, nil, nil, err
 	}
 	parts, err := berAll(signed.content)
-	if err != nil {
-		return nil, err
-	}
 	// version, digestAlgorithms, encapContentInfo, [0] certificates, [1] crls,
 	// signerInfos. The last alone is a set after the content.
-	var certificates []berElement
-	var signers []berElement
 	for i, p := range parts {
 		switch {
+		case err != nil:
 		case p.tag == berContext && certificates == nil:
 			certificates, err = berAll(p.content)
 		case p.tag == berSet && i >= 3:
 			signers, err = berAll(p.content)
 		}
-		if err != nil {
-			return nil, err
-		}
+	}
+	if err != nil {
+		return berElement{}, nil, nil, err
 	}
 	if len(signers) == 0 {
-		return nil, errors.New("it names no signer")
+		return berElement{}, nil, nil, errors.New("it names no signer")
 	}
-	return readSigner(signers[0], certificates)
+	return parts[2], certificates, signers, nil
 }
 
 // readSigner reads a SignerInfo and finds its certificate.
