@@ -50,7 +50,7 @@ those of the targets: they take no space of their own until those go.`,
 	f := cmd.Flags()
 	f.StringVar(&olderThan, "older-than", "", "remove what was not used for `DURATION`, such as 36h or 14d")
 	f.BoolVar(&o.All, "all", false, "remove the whole state, or all of the chosen targets")
-	f.BoolVar(&o.Toolkits, "toolkits", false, "also remove toolkits and wheels from the cache of all projects that no lock file of this matrix names")
+	f.BoolVar(&o.Toolkits, "toolkits", false, "also remove from the cache of all projects toolkits and wheels that no lock file of this matrix names, and drives of versions of Wine that are gone")
 	f.BoolVar(&o.DryRun, "dry-run", false, "remove nothing, and say what would be removed")
 	f.StringArrayVarP(&a.targets, "target", "t", nil, "clean the targets that `GLOB` matches; repeatable (default: all)")
 	return cmd

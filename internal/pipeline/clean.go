@@ -24,8 +24,8 @@ type CleanOptions struct {
 	OlderThan time.Duration
 	// All removes whatever its age.
 	All bool
-	// Toolkits also removes toolkits and wheels from the cache that no lock file
-	// of the matrix names.
+	// Toolkits also removes from the cache toolkits and wheels that no lock file
+	// of the matrix names, and drives of runners that are not installed.
 	Toolkits bool
 	// DryRun only tells.
 	DryRun bool
@@ -56,6 +56,7 @@ const (
 	CleanOther   CleanKind = "other"   // what is not relmat's
 	CleanToolkit CleanKind = "toolkit"
 	CleanWheel   CleanKind = "wheel"
+	CleanDrive   CleanKind = "drive" // of what runs another platform's programs
 )
 
 // CleanAction is what became of a thing.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/relmat/relmat/internal/fsx"
+	"github.com/relmat/relmat/internal/smoke"
 	"github.com/relmat/relmat/internal/toolkit"
 )
 
@@ -33,8 +34,8 @@ func (s *Session) namedInLocks() (map[string]bool, error) {
 	return named, nil
 }
 
-// cache removes toolkits and wheels that are not named, and what dead runs left
-// half beside them.
+// cache removes toolkits and wheels that are not named, drives of runners that
+// this host does not have, and what dead runs left half beside them.
 func (c *cleaner) cache(ctx context.Context, named map[string]bool) error {
 	if err := c.cached(ctx, "toolkits", func(name string) error {
 		dir, unfinished := strings.CutPrefix(name, ".")
@@ -51,10 +52,17 @@ func (c *cleaner) cache(ctx context.Context, named map[string]bool) error {
 		if free {
 			defer unlock()
 		}
-		return c.unnamed(CleanToolkit, "toolkits/"+name, named[name], free)
+		return c.unused(CleanItem{Kind: CleanToolkit, Name: "toolkits/" + name, Reason: notNamed}, named[name], free)
 	}); err != nil {
 		return err
 	}
+	if err := c.wheels(ctx, named); err != nil {
+		return err
+	}
+	return c.drives(ctx)
+}
+
+func (c *cleaner) wheels(ctx context.Context, named map[string]bool) error {
 	if !c.isDir("wheels") {
 		return nil
 	}
@@ -69,7 +77,35 @@ func (c *cleaner) cache(ctx context.Context, named map[string]bool) error {
 		if !fsx.IsPartial(name) && !toolkit.IsCachedWheel(name) {
 			return nil
 		}
-		return c.unnamed(CleanWheel, "wheels/"+name, named[name], free)
+		return c.unused(CleanItem{Kind: CleanWheel, Name: "wheels/" + name, Reason: notNamed}, named[name], free)
+	})
+}
+
+// drives removes drives of runners in versions that are not installed.
+func (c *cleaner) drives(ctx context.Context) error {
+	if !c.isDir(smoke.DriveDir) {
+		return nil
+	}
+	installed, err := smoke.DriveNames(ctx)
+	if err != nil {
+		return err
+	}
+	return c.cached(ctx, smoke.DriveDir, func(name string) error {
+		drive, unfinished := strings.CutPrefix(name, ".")
+		if unfinished && fsx.IsPartial(name) {
+			drive, _, _ = strings.Cut(drive, ".partial-")
+		}
+		if !smoke.IsDrive(drive) {
+			return nil
+		}
+		unlock, free, err := c.lock(ctx, smoke.DriveLock(drive))
+		if err != nil {
+			return err
+		}
+		if free {
+			defer unlock()
+		}
+		return c.unused(CleanItem{Kind: CleanDrive, Name: smoke.DriveDir + "/" + name, Reason: "no runner of this version is installed"}, installed[name], free)
 	})
 }
 
@@ -99,9 +135,13 @@ func (c *cleaner) cached(ctx context.Context, dir string, each func(name string)
 	return nil
 }
 
-// unnamed removes a thing of the cache that nothing names, if its lock is free.
-func (c *cleaner) unnamed(kind CleanKind, name string, named, free bool) error {
-	item := CleanItem{Kind: kind, Name: name, Action: CleanKept, Reason: "no lock file of the matrix names it"}
+const notNamed = "no lock file of the matrix names it"
+
+// unused removes a thing of the cache, for the reason that it gives, unless it
+// is needed, if its lock is free.
+func (c *cleaner) unused(item CleanItem, needed, free bool) error {
+	name := item.Name
+	item.Action = CleanKept
 	if fsx.IsPartial(name) {
 		item.Kind, item.Reason = CleanPartial, "a run that ended left it half"
 	}
@@ -113,7 +153,7 @@ func (c *cleaner) unnamed(kind CleanKind, name string, named, free bool) error {
 	case !free:
 		c.s.Reporter.Note("another relmat is at work with %s; it is left out", name)
 		item.Action, item.Reason = CleanInUse, "another relmat is at work with it"
-	case named:
+	case needed:
 		item.Reason = ""
 	case item.Kind != CleanPartial && c.OlderThan > 0 && !c.old(item.Used):
 		item.Reason += ", but it is younger than " + c.OlderThan.String()

@@ -36,13 +36,21 @@ func TestCleanToolkits(t *testing.T) {
 		"toolkits/" + dir + "/toolkit.json", "wheels/" + wheel, held + "/toolkit.json",
 		"toolkits/somebody's/file", "toolkits/.cuda-linux-x86_64-cccccccccccccccc.replaced-old/f", "wheels/README",
 		"inputs/" + strings.Repeat("a", 64) + "/model", "other/file",
+		"runners/somebody's/file", "runners/wine/file",
 	}
 	removed := []string{
 		stale + "/toolkit.json", "wheels/ffffffffffffffff-nvcc-2-py3-none-any.whl", "wheels/.nvcc.partial-1/nvcc",
 		"toolkits/.cuda-linux-x86_64-aaaaaaaaaaaaaaaa.partial-2/f",
+		"runners/wine-0.9.1/system.reg", "runners/.wine-0.9.2.partial-3/system.reg",
 	}
 	for _, p := range append(slices.Clone(keep), removed...) {
 		write(t, in(p), "x")
+	}
+	// A drive leads to the whole system.
+	outside := filepath.Join(t.TempDir(), "outside")
+	write(t, outside, "x")
+	if err := os.Symlink(filepath.Dir(outside), in("runners/wine-0.9.1/z")); err != nil {
+		t.Fatal(err)
 	}
 	unlock, err := fsx.Lock(t.Context(), in("locks/"+filepath.Base(held)+".lock"), nil)
 	if err != nil {
@@ -80,6 +88,9 @@ func TestCleanToolkits(t *testing.T) {
 		if _, err := os.Lstat(in(p)); err == nil {
 			t.Errorf("%s is still there", p)
 		}
+	}
+	if _, err := os.Lstat(outside); err != nil {
+		t.Error(err)
 	}
 	if !rec.has(progress.KindNote, held) {
 		t.Error("no note tells of the toolkit that another relmat is at work with")

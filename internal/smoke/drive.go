@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/relmat/relmat/internal/fsx"
+	"github.com/relmat/relmat/internal/matrix"
 	"github.com/relmat/relmat/internal/proc"
 	"github.com/relmat/relmat/internal/progress"
 )
@@ -36,16 +37,53 @@ func (r *runner) freshDrive(ctx context.Context, cache, dir string, task *progre
 	return r.copyDrive(from, r.drive)
 }
 
+// DriveDir is where in the cache drives are kept.
+const DriveDir = "runners"
+
+// DriveLock is the lock file in the cache that guards the making of a drive.
+func DriveLock(name string) string { return "locks/runner-" + name + ".lock" }
+
+func (r *runner) driveName() string { return strings.ToLower(r.Program + "-" + r.version) }
+
+// IsDrive tells whether a name in DriveDir is that of a runner's drive.
+func IsDrive(name string) bool {
+	return slices.ContainsFunc(runners, func(f runnerFacts) bool {
+		return strings.HasPrefix(name, strings.ToLower(f.Program)+"-")
+	})
+}
+
+// DriveNames are the names in DriveDir of the drives of this host's runners in
+// the versions that are installed. A runner that is not there has none.
+func DriveNames(ctx context.Context) (map[string]bool, error) {
+	names := map[string]bool{}
+	for _, f := range runners {
+		platform, err := matrix.ParsePlatform(f.Platform)
+		if err != nil {
+			return nil, err
+		}
+		r, err := findRunner(ctx, platform)
+		var missing *MissingRunnerError
+		switch {
+		case errors.As(err, &missing):
+		case err != nil:
+			return nil, err
+		case r != nil:
+			names[r.driveName()] = true
+		}
+	}
+	return names, nil
+}
+
 func (r *runner) cachedDrive(ctx context.Context, cache string, task *progress.Task) (string, error) {
 	if cache == "" {
 		return "", errors.New("no cache directory is given")
 	}
-	name := strings.ToLower(r.Program + "-" + r.version)
-	dir := filepath.Join(cache, "runners", name)
+	name := r.driveName()
+	dir := filepath.Join(cache, DriveDir, name)
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
-	unlock, err := fsx.Lock(ctx, filepath.Join(cache, "locks", "runner-"+name+".lock"), func() {
+	unlock, err := fsx.Lock(ctx, filepath.Join(cache, filepath.FromSlash(DriveLock(name))), func() {
 		task.Note("another relmat makes the drive of %s; waiting for it", r)
 	})
 	if err != nil {
