@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/relmat/relmat/internal/matrix"
 	"github.com/relmat/relmat/internal/pipeline"
 	"github.com/relmat/relmat/internal/proc"
 )
@@ -34,7 +33,7 @@ checkout, what only the source tells is shown as <source>.`,
 					return a.json(struct {
 						Schema  int                   `json:"schema"`
 						Targets []pipeline.TargetPlan `json:"targets"`
-					}{1, plans})
+					}{2, plans})
 				}
 				for i, p := range plans {
 					if i > 0 {
@@ -63,7 +62,11 @@ func showPlan(w io.Writer, p pipeline.TargetPlan, matrixPath string) error {
 		line("variant of", "%s", p.VariantOf)
 	}
 	for _, h := range p.Hosts {
-		line("host", "%s, for %s", h.Platform, h.Triple)
+		as := ""
+		if h.AssetSuffix != "" {
+			as = ", as a substitute: its assets end in " + h.AssetSuffix
+		}
+		line("host", "%s, for %s%s", h.Platform, h.Triple, as)
 	}
 	if len(p.Labels) > 0 {
 		line("runner", "%s", strings.Join(p.Labels, ", "))
@@ -87,12 +90,8 @@ func showPlan(w io.Writer, p pipeline.TargetPlan, matrixPath string) error {
 		return err
 	}
 	for _, h := range p.Hosts {
-		host, err := matrix.ParsePlatform(h.Platform)
-		if err != nil {
-			return err
-		}
 		fmt.Fprintf(w, "  build on %s\n", h.Platform)
-		for _, l := range p.Script(host, matrixPath) {
+		for _, l := range p.Script(h, matrixPath) {
 			fmt.Fprintf(w, "    %s\n", l)
 		}
 	}

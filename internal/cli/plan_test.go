@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/relmat/relmat/internal/matrix"
 	"github.com/relmat/relmat/internal/pipeline"
 	"github.com/relmat/relmat/internal/toolchain"
 )
@@ -112,29 +111,30 @@ func TestPlanRunsInAShell(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("relmat", "#!/bin/sh\necho '/tool kit'\n")
-	write("cargo", "#!/bin/sh\npwd\nfor a; do printf '[%s]\\n' \"$a\"; done\nprintf '%s\\n' \"$CARGO_ENCODED_RUSTFLAGS\" | tr '\\037' '|'\nprintenv CUDA_HOME CUDA_PATH MLX_CUDA_BIN_DIR CARGO_TARGET_DIR QUOTES PATH RUSTC_WRAPPER || true\n")
-	plan := pipeline.TargetPlan{Target: "t", Platform: "linux-x86_64", Toolkit: "cuda13", Dir: source}
+	write("relmat", "#!/bin/sh\ncase \"$*\" in *--platform*) echo '/target kit';; *) echo '/tool kit';; esac\n")
+	write("cargo", "#!/bin/sh\npwd\nfor a; do printf '[%s]\\n' \"$a\"; done\nprintf '%s\\n' \"$CARGO_ENCODED_RUSTFLAGS\" | tr '\\037' '|'\nprintenv CUDA_HOME CUDA_PATH MLX_CUDA_BIN_DIR TARGET CARGO_TARGET_DIR QUOTES PATH RUSTC_WRAPPER || true\n")
+	plan := pipeline.TargetPlan{Target: "t", Platform: "windows-x86_64", Toolkit: "cuda13", Dir: source}
+	host := pipeline.HostPlan{Platform: "linux-x86_64", Found: []string{"RELMAT_DELAY_LOAD"}}
 	for _, v := range [][2]string{
 		{"CUDA_HOME", pipeline.FromToolkit},
 		{"CUDA_PATH", pipeline.FromToolkit},
 		{"MLX_CUDA_BIN_DIR", pipeline.FromToolkit + "/bin/x 64"},
+		{"TARGET", pipeline.FromTargetToolkit + "/bin"},
 		{"CARGO_TARGET_DIR", "a b/c"},
 		{"QUOTES", `it's "5 $HOME`},
 		{"CARGO_ENCODED_RUSTFLAGS", "-C\x1flink-arg=-Wl,100%\x1f\\n"},
 	} {
-		plan.Env = append(plan.Env, variable(v[0], v[1]))
+		host.Env = append(host.Env, variable(v[0], v[1]))
 	}
 	// Only a comment: this shell has no sccache.
 	plan.CompilerCache = toolchain.CompilerCacheVariables("sccache")
-	plan.Build = []pipeline.BuildPlan{{Program: "p", Command: []string{"cargo", "rustc", "--", "-C", "link-arg=-Wl,-rpath,$ORIGIN/../lib", "", "it's"}}}
-	host, err := matrix.ParsePlatform("linux-x86_64")
-	if err != nil {
-		t.Fatal(err)
-	}
+	host.Build = []pipeline.BuildPlan{{Program: "p", Command: []string{"cargo", "rustc", "--", "-C", "link-arg=-Wl,-rpath,$ORIGIN/../lib", "", "it's"}}}
 	script := "set -eu\n" + strings.Join(plan.Script(host, "targets.yaml"), "\n")
 	if !strings.Contains(script, "\n# where sccache is installed, too:\n# export RUSTC_WRAPPER=sccache\n") {
 		t.Errorf("the compiler cache is not told:\n%s", script)
+	}
+	if !strings.Contains(script, "\n# and, to what relmat finds there: RELMAT_DELAY_LOAD\n") {
+		t.Errorf("it is not told what a host adds:\n%s", script)
 	}
 	got := shellOutput(t, script, bin)
 	want := source + `
@@ -148,6 +148,7 @@ func TestPlanRunsInAShell(t *testing.T) {
 /tool kit
 /tool kit
 /tool kit/bin/x 64
+/target kit/bin
 a b/c
 it's "5 $HOME
 /tool kit/bin:` + bin + ":/usr/bin:/bin\n"

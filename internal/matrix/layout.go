@@ -77,6 +77,9 @@ func (l Layout) FromPrograms(name, inWheel string) string {
 	return relPath(l.Programs, path.Dir(l.Place(name, inWheel)))
 }
 
+// Places are the directories of libraries that do not lie in Libraries.
+func (l Layout) Places() []LayoutPlace { return layoutStyles[l.Style].Places }
+
 // Hooks are the places of the layout in which the program's own delay-load
 // hook looks, relative to the directory of the programs.
 func (l Layout) Hooks() map[string]string {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/relmat/relmat/internal/manifest"
+	"github.com/relmat/relmat/internal/matrix"
 	"github.com/relmat/relmat/internal/proc"
 	"github.com/relmat/relmat/internal/publish"
 )
@@ -79,7 +80,7 @@ func (s *Session) DryRun(ctx context.Context, o ReleaseOptions) ([]Step, error) 
 	return append(steps, Step{Stage: "publish", Does: does}), nil
 }
 
-// steps tells the plan stage by stage.
+// steps tells the plan for this host stage by stage.
 func (p TargetPlan) steps() []Step {
 	var steps []Step
 	add := func(stage string, words []string, format string, args ...any) {
@@ -92,8 +93,13 @@ func (p TargetPlan) steps() []Step {
 	if p.Toolkit != "" {
 		add("toolkit", nil, "toolkit %s for %s, from the cache or fetched", p.Toolkit, p.Platform)
 	}
-	for _, b := range p.Build {
-		add("build", b.Command, "program %s", b.Program)
+	for _, h := range p.Hosts {
+		if h.Platform != matrix.Host().String() {
+			continue
+		}
+		for _, b := range h.Build {
+			add("build", b.Command, "program %s", b.Program)
+		}
 	}
 	for _, pkg := range p.Packages {
 		add("bundle", nil, "package %s with the libraries that it needs", pkg.Package)

@@ -21,9 +21,11 @@ import (
 const (
 	// FromSource stands in a plan for what only a checkout tells.
 	FromSource = "<source>"
-	// FromToolkit stands in a plan for the toolkit's directory on the machine
-	// that builds.
-	FromToolkit = "<toolkit>"
+	// FromToolkit stands in a plan for the directory on the machine that builds
+	// of the toolkit whose programs run there, and FromTargetToolkit for that of
+	// the toolkit for another platform.
+	FromToolkit       = "<toolkit>"
+	FromTargetToolkit = "<target-toolkit>"
 )
 
 // TargetPlan says what would be run for a target, where, and what it makes.
@@ -32,7 +34,7 @@ type TargetPlan struct {
 	VariantOf string `json:"variant_of,omitempty"`
 	OnRequest bool   `json:"on_request"`
 	// Platform is where the programs run, Hosts are the platforms that can build
-	// them, each with its triple.
+	// them.
 	Platform string     `json:"platform"`
 	Hosts    []HostPlan `json:"hosts"`
 	// Labels and TimeoutMinutes are what a CI job needs.
@@ -42,24 +44,30 @@ type TargetPlan struct {
 	Toolkit string            `json:"toolkit,omitempty"`
 	Release string            `json:"cuda_release,omitempty"`
 	Pins    map[string]string `json:"pins,omitempty"`
-	// Dir is where the commands run; Env is what relmat sets for them and Pass
-	// what it hands on from the host besides its own list.
-	Dir  string               `json:"dir"`
-	Env  []toolchain.Variable `json:"env"`
-	Pass []string             `json:"pass,omitempty"`
+	// Dir is where the commands run, Pass what they get from the host besides
+	// relmat's own list.
+	Dir  string   `json:"dir"`
+	Pass []string `json:"pass,omitempty"`
 	// CompilerCache is what a host that has the compiler cache gets besides.
 	CompilerCache []toolchain.Variable `json:"compiler_cache,omitempty"`
-	Build         []BuildPlan          `json:"build"`
 	Packages      []PackagePlan        `json:"packages"`
 	// Sign says how the target's own programs are signed; nil where the matrix
 	// says nothing of it.
 	Sign *SignPlan `json:"sign,omitempty"`
 }
 
-// HostPlan is a platform that can build a target.
+// HostPlan is how a platform builds a target.
 type HostPlan struct {
 	Platform string `json:"platform"`
 	Triple   string `json:"triple"`
+	// AssetSuffix ends the names of assets that are only a substitute for the
+	// target's own, since the triple is another one.
+	AssetSuffix string `json:"asset_suffix,omitempty"`
+	// Env is what relmat sets for the commands. Found names what it sets besides,
+	// to what it finds on the machine.
+	Env   []toolchain.Variable `json:"env"`
+	Found []string             `json:"found,omitempty"`
+	Build []BuildPlan          `json:"build"`
 }
 
 // BuildPlan is how a program is built; Command is the command line by words.
@@ -141,28 +149,56 @@ func (s *Session) planTarget(row matrix.Row, fields matrix.Fields) (TargetPlan, 
 		Toolkit: row.Toolkit, Release: s.File.Toolkits.Values[row.Toolkit].Release(), Pass: row.Pass,
 	}
 	for _, h := range row.BuildHosts() {
-		p.Hosts = append(p.Hosts, HostPlan{h.String(), row.On(h).Triple})
-	}
-	var tk toolchain.Toolkits
-	if row.Toolkit != "" {
-		tk.Host, tk.Target = FromToolkit, FromToolkit
-	}
-	var err error
-	if p.Env, err = toolchain.Variables(row, fields, tk, s.plannedTargetDir(row)); err != nil {
-		return p, err
+		host, err := s.planHost(row.On(h), h, fields)
+		if err != nil {
+			return p, err
+		}
+		p.Hosts = append(p.Hosts, host)
 	}
 	p.CompilerCache = toolchain.CompilerCacheVariables(row.CompilerCache)
 	p.Sign = planSign(s.signing(row).Sign)
-	o := build.Options{Row: row}
-	for _, name := range s.builtPrograms(row) {
-		p.Build = append(p.Build, BuildPlan{name, append([]string{"cargo"}, o.Args(s.program(row, name))...)})
-	}
 	for _, name := range s.File.PackagesOf(row) {
 		pkg, err := s.planPackage(row, name, fields)
 		if err != nil {
 			return p, err
 		}
 		p.Packages = append(p.Packages, pkg)
+	}
+	return p, nil
+}
+
+// planHost plans the build of a row as it is on the host.
+func (s *Session) planHost(row matrix.Row, host matrix.Platform, fields matrix.Fields) (HostPlan, error) {
+	p := HostPlan{Platform: host.String(), Triple: row.Triple, AssetSuffix: row.Suffix()}
+	var tk toolchain.Toolkits
+	if row.Toolkit != "" {
+		tk.Host, tk.Target = FromToolkit, FromToolkit
+		if host != row.Platform {
+			tk.Target = FromTargetToolkit
+		}
+	}
+	var err error
+	if p.Env, err = toolchain.Variables(row, fields, tk, s.plannedTargetDir(row)); err != nil {
+		return p, err
+	}
+	o := build.Options{Row: row}
+	for _, name := range s.builtPrograms(row) {
+		p.Build = append(p.Build, BuildPlan{name, append([]string{"cargo"}, o.Args(s.program(row, name))...)})
+	}
+	if len(p.Build) == 0 {
+		return p, nil
+	}
+	if row.Toolkit != "" && row.Platform.OS == "windows" {
+		p.Found = append(p.Found, toolchain.DelayLoadVariable)
+	}
+	if toolchain.UsesHostCUDA(row, host) {
+		p.Found = append(p.Found, "CUDA_HOME", "CUDA_PATH")
+	}
+	if toolchain.NeedsMSVC(row, host) {
+		for _, v := range new(toolchain.MSVC).Settings(row, host, nil) {
+			p.Found = append(p.Found, v.Name)
+		}
+		p.Found = append(p.Found, "INCLUDE", "LIB", "PATH")
 	}
 	return p, nil
 }
@@ -197,9 +233,11 @@ func (s *Session) planPackage(row matrix.Row, name string, fields matrix.Fields)
 		}
 	}
 	if row.Toolkit != "" {
-		plan.Files = append(plan.Files, FilePlan{
-			layout.Libraries + "/", fmt.Sprintf("toolkit %s: every library that the programs need", row.Toolkit),
-		})
+		from := fmt.Sprintf("toolkit %s: every library that the programs need", row.Toolkit)
+		plan.Files = append(plan.Files, FilePlan{layout.Libraries + "/", from})
+		for _, place := range layout.Places() {
+			plan.Files = append(plan.Files, FilePlan{path.Join(place.To, place.Match), from})
+		}
 	}
 	for _, f := range p.Files {
 		if !matrix.Matches(f.Targets, row.Name) {
@@ -260,27 +298,30 @@ func packageNames(p matrix.Package, row matrix.Row, fields matrix.Fields) (stem,
 	return stem, root, nil
 }
 
-// Script is the plan's build as a shell runs it on the machine that builds: a
-// POSIX shell's, or PowerShell for a Windows host. matrixPath is the
-// targets.yaml of `relmat toolkit fetch`.
-func (p TargetPlan) Script(host matrix.Platform, matrixPath string) []string {
+// Script is the plan's build as a shell runs it on one of its hosts: a POSIX
+// shell's, or PowerShell for a Windows host. matrixPath is the targets.yaml of
+// `relmat toolkit fetch`.
+func (p TargetPlan) Script(host HostPlan, matrixPath string) []string {
 	var sh shell = posix{}
-	if host.OS == "windows" {
+	if strings.HasPrefix(host.Platform, "windows-") {
 		sh = powershell{}
 	}
 	var lines []string
 	if p.Toolkit != "" {
 		fetch := []string{"relmat", "--config", matrixPath, "toolkit", "fetch", p.Toolkit}
-		if p.Platform != host.String() {
-			fetch = append(fetch, "--platform", p.Platform)
-		}
 		lines = append(lines, sh.capture("CUDA_HOME", fetch), sh.path())
+		if p.Platform != host.Platform {
+			lines = append(lines, sh.keep(targetHome, append(fetch, "--platform", p.Platform)))
+		}
 	}
 	lines = append(lines, sh.command([]string{"cd", p.Dir}))
-	for _, v := range p.Env {
+	for _, v := range host.Env {
 		if v.Name != "CUDA_HOME" {
 			lines = append(lines, sh.set(v.Name, v.Value))
 		}
+	}
+	if len(host.Found) > 0 {
+		lines = append(lines, "# and, to what relmat finds there: "+strings.Join(host.Found, ", "))
 	}
 	if len(p.CompilerCache) > 0 {
 		// A comment in every shell: on a host without it the build would fail.
@@ -289,18 +330,23 @@ func (p TargetPlan) Script(host matrix.Platform, matrixPath string) []string {
 			lines = append(lines, "# "+sh.set(v.Name, v.Value))
 		}
 	}
-	for _, b := range p.Build {
+	for _, b := range host.Build {
 		lines = append(lines, sh.command(b.Command))
 	}
 	return lines
 }
 
+// targetHome is the shell's own variable for FromTargetToolkit, which no
+// command sees.
+const targetHome = "target_toolkit"
+
 // shell spells commands for people to paste.
 type shell interface {
 	set(name, value string) string
-	// capture sets the variable to what a command prints, path puts the bin of
-	// CUDA_HOME first in PATH.
+	// capture sets the variable to what a command prints, keep one of the shell
+	// alone; path puts the bin of CUDA_HOME first in PATH.
 	capture(name string, words []string) string
+	keep(name string, words []string) string
 	path() string
 	command(words []string) string
 }
@@ -308,14 +354,19 @@ type shell interface {
 // unitSeparator stands between the flags of CARGO_ENCODED_RUSTFLAGS.
 const unitSeparator = "\x1f"
 
+// placeholders are the variables of a script in which it has what a plan does
+// not know.
+var placeholders = map[string]string{FromToolkit: "CUDA_HOME", FromTargetToolkit: targetHome}
+
 type posix struct{}
 
 func (posix) quote(word string) string {
-	before, after, ok := strings.Cut(word, FromToolkit)
-	if !ok {
-		return proc.Quote(word)
+	for from, name := range placeholders {
+		if before, after, ok := strings.Cut(word, from); ok {
+			return before + `"$` + name + `"` + quoteRest(after)
+		}
 	}
-	return before + `"$CUDA_HOME"` + quoteRest(after)
+	return proc.Quote(word)
 }
 
 func (s posix) set(name, value string) string {
@@ -332,6 +383,10 @@ func (s posix) capture(name string, words []string) string {
 	return fmt.Sprintf(`export %s="$(%s)"`, name, s.command(words))
 }
 
+func (s posix) keep(name string, words []string) string {
+	return fmt.Sprintf(`%s="$(%s)"`, name, s.command(words))
+}
+
 func (posix) path() string { return `export PATH="$CUDA_HOME/bin:$PATH"` }
 
 func (s posix) command(words []string) string {
@@ -345,12 +400,16 @@ func (s posix) command(words []string) string {
 type powershell struct{}
 
 func (powershell) quote(word string) string {
-	before, after, ok := strings.Cut(word, FromToolkit)
-	if !ok {
-		return quotePowerShell(word)
+	for from, name := range placeholders {
+		if before, after, ok := strings.Cut(word, from); ok {
+			if name != targetHome {
+				name = "env:" + name
+			}
+			// In double quotes a variable is expanded.
+			return `"` + before + "${" + name + "}" + after + `"`
+		}
 	}
-	// In double quotes a variable is expanded.
-	return `"` + before + `${env:CUDA_HOME}` + after + `"`
+	return quotePowerShell(word)
 }
 
 func (s powershell) set(name, value string) string {
@@ -369,6 +428,10 @@ func (s powershell) set(name, value string) string {
 
 func (s powershell) capture(name string, words []string) string {
 	return "$env:" + name + " = " + s.command(words)
+}
+
+func (s powershell) keep(name string, words []string) string {
+	return "$" + name + " = " + s.command(words)
 }
 
 func (powershell) path() string { return `$env:PATH = "${env:CUDA_HOME}\bin;${env:PATH}"` }

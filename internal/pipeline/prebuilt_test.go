@@ -71,7 +71,7 @@ func TestPrebuiltWithoutCargo(t *testing.T) {
 		t.Errorf("the origins are %v", origins)
 	}
 	plans, err := s.Plan(t.Context(), nil)
-	if err != nil || len(plans[0].Build) != 0 || plans[0].Packages[0].Files[0] != (FilePlan{"bin/app", "source: vendor/app"}) {
+	if err != nil || len(plans[0].Hosts[0].Build) != 0 || plans[0].Packages[0].Files[0] != (FilePlan{"bin/app", "source: vendor/app"}) {
 		t.Errorf("the plan is %+v, %v", plans, err)
 	}
 }
