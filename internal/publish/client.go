@@ -48,9 +48,11 @@ type run struct {
 	repo    string
 	api     *url.URL
 
-	gate  gate
-	pacer pacer
-	gov   *governor
+	// limitsFor is for how long a limit is waited out.
+	limitsFor time.Duration
+	gate      gate
+	pacer     pacer
+	gov       *governor
 
 	mu   sync.Mutex
 	idle []*http.Client
@@ -187,6 +189,11 @@ func (r *run) do(ctx context.Context, rq request) error {
 		// go-github has read the answer, to make an error of it.
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxError))
 		e := classify(resp.StatusCode, resp.Header, body, r.Now())
+		if at := resp.Request; at != nil && at.URL.Host != req.URL.Host && resp.StatusCode >= 400 {
+			// It is no answer of GitHub but of its storage, whose signed address
+			// may have been too old: GitHub gives another one.
+			e.kind = kindServer
+		}
 		e.Method, e.Path = rq.method, req.URL.Path
 		return e
 	}

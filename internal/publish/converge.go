@@ -58,6 +58,8 @@ const (
 	Rename ActionKind = "rename"
 	// RemoveTemporary removes a replacement that nobody needs any more.
 	RemoveTemporary ActionKind = "remove-temporary"
+	// RemovePart removes the part manifest of a target that release.json has.
+	RemovePart ActionKind = "remove-part"
 )
 
 // Action is one step of a plan.
@@ -99,11 +101,13 @@ func IsTemporary(name string) (of, digest string, ok bool) {
 
 // Converge says what makes a release that has these assets hold the wanted
 // files. Steps for one name must be done in order; names do not depend on each
-// other. An asset that is neither wanted nor temporary is left alone. Whatever
-// the steps are cut off after, each name that had good bytes still has some,
-// under its own or its temporary name, and Converge finds the rest of the way
-// from there.
-func Converge(wanted []File, have []Remote) ([]Action, error) {
+// other. An asset that is neither wanted nor temporary is left alone. Of the
+// replacements of names that are not wanted another job may be at work on: they
+// are settled if alone says that there is none, and else only finished where the
+// old asset is gone. Whatever the steps are cut off after, each name that had
+// good bytes still has some, under its own or its temporary name, and Converge
+// finds the rest of the way from there.
+func Converge(wanted []File, have []Remote, alone bool) ([]Action, error) {
 	byName := map[string]Remote{}
 	temporaries := map[string][]Remote{}
 	for _, r := range have {
@@ -141,7 +145,7 @@ func Converge(wanted []File, have []Remote) ([]Action, error) {
 	slices.Sort(names)
 	for _, of := range names {
 		old, there := byName[of]
-		actions = append(actions, settle(of, old, there, temporaries[of])...)
+		actions = append(actions, settle(of, old, there, temporaries[of], alone)...)
 	}
 	return actions, nil
 }
@@ -151,15 +155,16 @@ func convergeOne(f File, old Remote, there bool, temporaries []Remote) ([]Action
 	add := func(kind ActionKind, r Remote, to, why string) {
 		steps = append(steps, Action{Kind: kind, Name: f.Name, ID: r.ID, Asset: r.Name, To: to, Why: why})
 	}
-	// dropTemporaries comes last: until the wanted bytes have their name, a
-	// temporary may be the only good ones.
-	dropTemporaries := func(except int64) {
+	// While no asset has the name, a temporary may be the only good bytes: then
+	// they go when the wanted ones have it.
+	dropTemporaries := func(except int64, why string) {
 		for _, t := range temporaries {
 			if t.ID != except && t.State != Starter {
-				add(RemoveTemporary, t, "", "the asset has its final bytes")
+				add(RemoveTemporary, t, "", why)
 			}
 		}
 	}
+	const final = "the asset has its final bytes"
 	for _, t := range temporaries {
 		if t.State == Starter {
 			add(RemoveStarter, t, "", "a broken upload left it")
@@ -179,46 +184,32 @@ func convergeOne(f File, old Remote, there bool, temporaries []Remote) ([]Action
 	switch {
 	case there && old.SHA256 == f.SHA256 && old.Size == f.Size:
 		add(Keep, old, f.Name, "it has these bytes")
-		dropTemporaries(0)
+		dropTemporaries(0, final)
 	case there && ready != nil:
 		add(Delete, old, "", "its replacement is there")
 		add(Rename, *ready, f.Name, "it is the replacement")
-		dropTemporaries(ready.ID)
+		dropTemporaries(ready.ID, final)
 	case there:
-		for _, t := range temporaries {
-			if t.Name == temporary && t.good() {
-				// Its name promises these bytes and it has others, so nobody's
-				// good bytes are lost: the old asset is there.
-				add(RemoveTemporary, t, "", "it has other bytes than its name says")
-			}
-		}
+		// Nobody's good bytes are lost: the old asset is there. And the release
+		// may have no room for one more.
+		dropTemporaries(0, "the asset is there, and gets other bytes")
 		steps = append(steps, Action{Kind: Upload, Name: f.Name, To: temporary, Why: "the asset has other bytes"})
 		add(Delete, old, "", "its replacement is there")
 		steps = append(steps, Action{Kind: Rename, Name: f.Name, Asset: temporary, To: f.Name, Why: "it is the replacement"})
-		dropTemporaries(idOf(temporaries, temporary))
 	case ready != nil:
 		add(Rename, *ready, f.Name, "an interrupted replacement is finished")
-		dropTemporaries(ready.ID)
+		dropTemporaries(ready.ID, final)
 	default:
 		steps = append(steps, Action{Kind: Upload, Name: f.Name, To: f.Name, Why: "it is missing"})
-		dropTemporaries(0)
+		dropTemporaries(0, final)
 	}
 	return steps, nil
 }
 
-func idOf(list []Remote, name string) int64 {
-	for _, r := range list {
-		if r.Name == name {
-			return r.ID
-		}
-	}
-	return 0
-}
-
-// settle ends what an earlier run left of a name that is wanted no more. If
-// the asset went already, its replacement takes the name: it holds the last
-// good bytes.
-func settle(of string, old Remote, there bool, temporaries []Remote) []Action {
+// settle ends what an earlier run left of a name that is not wanted. If the
+// asset went already, its replacement takes the name: it holds the last good
+// bytes. That does no harm to a run which is about to do the same.
+func settle(of string, old Remote, there bool, temporaries []Remote, alone bool) []Action {
 	var steps []Action
 	slices.SortFunc(temporaries, func(a, b Remote) int { return cmp.Compare(b.ID, a.ID) })
 	if there && !old.good() {
@@ -228,13 +219,15 @@ func settle(of string, old Remote, there bool, temporaries []Remote) []Action {
 		step := Action{Name: of, ID: t.ID, Asset: t.Name}
 		_, digest, _ := IsTemporary(t.Name)
 		switch {
-		case t.State == Starter:
+		case t.State == Starter && alone:
 			step.Kind, step.Why = RemoveStarter, "a broken upload left it"
-		case !there && (t.SHA256 == "" || strings.HasPrefix(t.SHA256, digest)):
+		case t.State != Starter && !there && (t.SHA256 == "" || strings.HasPrefix(t.SHA256, digest)):
 			step.Kind, step.To, step.Why = Rename, of, "an interrupted replacement is finished"
 			there = true
-		default:
+		case alone:
 			step.Kind, step.Why = RemoveTemporary, "the asset has its final bytes"
+		default:
+			continue
 		}
 		steps = append(steps, step)
 	}

@@ -82,7 +82,7 @@ func (g *GitHub) start(ctx context.Context, task *progress.Task) (*run, error) {
 		make = defaultTransport
 	}
 	d.Transport = func() http.RoundTripper { return bounded{make()} }
-	r := &run{GitHub: &d, task: task, gov: newGovernor(d.Parallel), hashed: map[int64]string{}, remaining: -1}
+	r := &run{GitHub: &d, task: task, gov: newGovernor(d.Parallel), hashed: map[int64]string{}, remaining: -1, limitsFor: limitsFor}
 	if err := r.address(); err != nil {
 		return nil, err
 	}
@@ -190,7 +190,7 @@ func (g *GitHub) Plan(ctx context.Context, w Wanted, task *progress.Task) (*Plan
 	if err := r.mergeSums(ctx, w, files, sources, v); err != nil {
 		return nil, err
 	}
-	p, err := newPlan(r.Repo, w, files, v)
+	p, err := newPlan(r.Repo, w, files, v, false)
 	if err != nil {
 		return nil, err
 	}
@@ -261,7 +261,7 @@ func (r *run) converge(ctx context.Context, w Wanted, files []File, sources map[
 		if err := r.mergeSums(ctx, w, files, sources, v); err != nil {
 			return changed, err
 		}
-		plan, err := newPlan(r.Repo, w, files, v)
+		plan, err := newPlan(r.Repo, w, files, v, false)
 		if err == nil {
 			if err := r.possible(plan, v); err != nil {
 				return changed, err

@@ -16,12 +16,18 @@ type todo struct {
 	steps []Action
 }
 
-// execute does the plan's steps for the assets, SHA256SUMS last: of one that
-// names a file which is not there yet, another job would drop the line.
+// execute does the plan's steps for the assets. SHA256SUMS comes when all others
+// are there: of one that names a file which is not there yet, another job would
+// drop the line. Part manifests go last: until then nothing else may say what
+// they say.
 func (r *run) execute(ctx context.Context, rel *releaseInfo, plan []Action, v *view, sources map[string]source, m *meter) error {
-	var names, sums []todo
+	var names, sums, parts []todo
 	at := map[string]int{}
 	for _, a := range plan {
+		if a.Kind == RemovePart {
+			parts = append(parts, todo{a.Name, []Action{a}})
+			continue
+		}
 		i, ok := at[a.Name]
 		if !ok {
 			i = len(names)
@@ -35,7 +41,7 @@ func (r *run) execute(ctx context.Context, rel *releaseInfo, plan []Action, v *v
 		names = slices.Delete(names, i, i+1)
 	}
 	room := r.room(plan, v)
-	for _, some := range [][]todo{names, sums} {
+	for _, some := range [][]todo{names, sums, parts} {
 		if err := r.executeSome(ctx, rel, some, v, sources, room, m); err != nil {
 			return err
 		}
@@ -150,6 +156,10 @@ func (r *run) executeOne(ctx context.Context, rel *releaseInfo, name string, ste
 			if err = r.rename(ctx, id, step.To); err == nil {
 				final = id
 			}
+		case RemovePart:
+			if err = r.unchanged(ctx, have[step.ID]); err == nil {
+				err = r.deleteAsset(ctx, step.ID)
+			}
 		case RemoveTemporary:
 			// A replacement goes when the asset is there, or when both say that
 			// it has not the bytes of its name.
@@ -181,6 +191,7 @@ func (r *run) executeOne(ctx context.Context, rel *releaseInfo, name string, ste
 var verbs = map[ActionKind]string{
 	RemoveStarter: "removing what a broken upload left of", Upload: "uploading", Delete: "removing the old",
 	Rename: "renaming the replacement of", RemoveTemporary: "removing a replacement of",
+	RemovePart: "removing the part manifest",
 }
 
 // errGone says that an asset is not there any more.

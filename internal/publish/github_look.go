@@ -39,11 +39,19 @@ func isSHA256(s string) bool {
 	return err == nil && len(b) == sha256.Size
 }
 
-// release is github.RepositoryRelease with whether it is closed for ever.
+// release is github.RepositoryRelease with whether it is closed for ever, and
+// without its assets: a list of releases has those of all of them, megabytes
+// that nobody reads.
 type release struct {
 	github.RepositoryRelease
-	Immutable *bool `json:"immutable"`
+	Immutable *bool   `json:"immutable"`
+	Assets    skipped `json:"assets"`
 }
+
+// skipped is a part of an answer that is not kept.
+type skipped struct{}
+
+func (*skipped) UnmarshalJSON([]byte) error { return nil }
 
 // releaseInfo is a release as it is.
 type releaseInfo struct {

@@ -68,14 +68,14 @@ type releaseEdit struct {
 }
 
 // newPlan compares what there is with what is wanted. It is pure: the same
-// arguments give the same plan.
-func newPlan(repo string, w Wanted, files []File, v *view) (*Plan, error) {
+// arguments give the same plan. alone is as in Converge.
+func newPlan(repo string, w Wanted, files []File, v *view, alone bool) (*Plan, error) {
 	p := &Plan{To: repo, Tag: w.Tag, Release: v.release}
 	for _, o := range v.others {
 		p.Duplicates = append(p.Duplicates, o.ID)
 	}
 	var err error
-	if p.Assets, err = Converge(files, v.assets); err != nil {
+	if p.Assets, err = Converge(files, v.assets, alone); err != nil {
 		return nil, err
 	}
 	wanted := map[string]bool{}
@@ -83,7 +83,11 @@ func newPlan(repo string, w Wanted, files []File, v *view) (*Plan, error) {
 		wanted[f.Name] = true
 	}
 	for _, a := range v.assets {
-		if _, _, temporary := IsTemporary(a.Name); !temporary && !wanted[a.Name] {
+		switch _, _, temporary := IsTemporary(a.Name); {
+		case temporary || wanted[a.Name]:
+		case w.hasPart(a.Name) && !v.release.Immutable:
+			p.Assets = append(p.Assets, Action{Kind: RemovePart, Name: a.Name, ID: a.ID, Asset: a.Name, Why: releaseName + " says what it said"})
+		default:
 			p.Foreign = append(p.Foreign, a.Name)
 		}
 	}

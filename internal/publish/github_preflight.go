@@ -6,16 +6,22 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/go-github/v60/github"
 
+	"github.com/relmat/relmat/internal/manifest"
 	"github.com/relmat/relmat/internal/progress"
 )
 
-// preflightFor bounds the tries of a preflight, which is to end in seconds.
-const preflightFor = 30 * time.Second
+// A preflight is to end in seconds, and so its tries do. But jobs that start all
+// at once run into a secondary limit together, which passes in minutes.
+const (
+	preflightFor       = 30 * time.Second
+	preflightLimitsFor = 5 * time.Minute
+)
 
 // maxNotes is how long notes may be, in characters: GitHub answers longer ones
 // by "body is too long (maximum is 125000 characters)".
@@ -55,6 +61,7 @@ func (g *GitHub) Preflight(ctx context.Context, w Wanted, task *progress.Task) e
 		return err
 	}
 	defer r.close()
+	r.limitsFor = preflightLimitsFor
 	if w.Notes != nil && len([]rune(*w.Notes)) > maxNotes {
 		return fmt.Errorf("the notes have %d characters, and GitHub takes %d; shorten them", len([]rune(*w.Notes)), maxNotes)
 	}
@@ -241,6 +248,13 @@ func (r *run) checkRelease(v *view, w Wanted, files []File) error {
 		}
 	}
 	if v.release != nil && v.release.Immutable {
+		// A promotion has joined the part manifests and removed them.
+		if have[releaseName] {
+			missing = slices.DeleteFunc(missing, func(name string) bool {
+				_, part := manifest.IsPartName(name)
+				return part
+			})
+		}
 		if len(missing) > 0 {
 			return fmt.Errorf("%w (%s), and lacks %s; publish under another tag", ErrImmutable, v.release.URL, some(missing))
 		}
@@ -254,7 +268,7 @@ func (r *run) checkRelease(v *view, w Wanted, files []File) error {
 	if unknown {
 		return nil
 	}
-	p, err := newPlan(r.Repo, w, files, withDigests(v, files))
+	p, err := newPlan(r.Repo, w, files, withDigests(v, files), false)
 	if err != nil {
 		return err
 	}

@@ -108,8 +108,9 @@ func (r *run) fill(ctx context.Context, c *Contents, v *view) error {
 	for _, o := range v.others {
 		c.Duplicates = append(c.Duplicates, o.ID)
 	}
-	for _, a := range v.assets {
-		target, ok := manifest.IsPartName(a.Name)
+	stands := standing(v.assets)
+	for name, a := range stands {
+		target, ok := manifest.IsPartName(name)
 		if !ok {
 			continue
 		}
@@ -129,7 +130,7 @@ func (r *run) fill(ctx context.Context, c *Contents, v *view) error {
 		c.Parts = append(c.Parts, p)
 	}
 	slices.SortFunc(c.Parts, func(a, b FoundPart) int { return strings.Compare(a.Target, b.Target) })
-	if a, ok := c.Asset(releaseName); ok {
+	if a, ok := stands[releaseName]; ok {
 		data, problem, err := r.read(ctx, a)
 		if err != nil {
 			return err
@@ -160,6 +161,30 @@ func (r *run) fill(ctx context.Context, c *Contents, v *view) error {
 	return nil
 }
 
+// standing are the assets by the names for which they stand: their own, or that
+// of an asset which they were to replace when a run was cut off, after it had
+// removed the old one and before it gave the new one the name.
+func standing(assets []Remote) map[string]Remote {
+	stands := map[string]Remote{}
+	for _, a := range assets {
+		if _, _, temporary := IsTemporary(a.Name); !temporary {
+			stands[a.Name] = a
+		}
+	}
+	for _, a := range assets {
+		of, digest, temporary := IsTemporary(a.Name)
+		if !temporary || !a.good() || a.SHA256 != "" && !strings.HasPrefix(a.SHA256, digest) {
+			continue
+		}
+		// Of several the newest; own is what stands there by its own name.
+		own, there := stands[of]
+		if !there || !own.good() || own.Name != of && a.ID > own.ID {
+			stands[of] = a
+		}
+	}
+	return stands
+}
+
 // read reads a small asset. problem says why there is nothing to be read.
 func (r *run) read(ctx context.Context, a Remote) (data []byte, problem string, err error) {
 	switch {
@@ -188,9 +213,13 @@ func (r *run) read(ctx context.Context, a Remote) (data []byte, problem string, 
 	if err != nil {
 		return nil, "", fmt.Errorf("downloading asset %s of %s: %w", a.Name, r.Repo, err)
 	}
+	sum := digestOf(data)
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.hashed[a.ID] = digestOf(data)
+	r.hashed[a.ID] = sum
+	r.mu.Unlock()
+	if _, digest, temporary := IsTemporary(a.Name); temporary && !strings.HasPrefix(sum, digest) {
+		return nil, "it has other bytes than its name says", nil
+	}
 	return data, "", nil
 }
 
@@ -239,7 +268,7 @@ func (r *run) settle(ctx context.Context, c *Contents, v *view, wanted []source,
 		if own != nil {
 			mine = v.only(own)
 		}
-		plan, err := newPlan(r.Repo, Wanted{Tag: c.Tag, Visibility: Draft}, files, mine)
+		plan, err := newPlan(r.Repo, Wanted{Tag: c.Tag, Visibility: Draft}, files, mine, true)
 		switch {
 		case err != nil && round > 3:
 			return changed, err

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -66,9 +67,9 @@ func TestIncident44KilledAtAnyRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	scenes := map[string]func(*githubtest.Repo){
-		"nothing is there": func(*githubtest.Repo) {},
-		"a full release with old bytes": func(repo *githubtest.Repo) {
+	old := func(parts ...manifest.PartFile) func(t *testing.T, repo *githubtest.Repo, g *publish.GitHub) {
+		return func(t *testing.T, repo *githubtest.Repo, g *publish.GitHub) {
+			t.Helper()
 			rel := repo.AddRelease(githubtest.NewRelease{Tag: "v1"})
 			rel.AddAsset("one.zip", []byte("old 1"))
 			rel.AddAsset("SHA256SUMS", []byte("old sums"))
@@ -82,18 +83,40 @@ func TestIncident44KilledAtAnyRequest(t *testing.T) {
 				t.Error(err)
 			}
 			rel.AddAsset("release.json", data)
-		},
+			for _, p := range parts {
+				if _, err := g.PublishPart(t.Context(), p, quietTask()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
 	}
-	for name, setUp := range scenes {
+	src := t.TempDir()
+	one := makePart(t, src, "one", map[string]string{"one.zip": "new 1"})
+	two := makePart(t, src, "two", map[string]string{"two.zip": strings.Repeat("2", 200_000)})
+	both := []manifest.PartFile{one, two}
+	for name, c := range map[string]killScene{
+		// An odd step, so that both kinds of kills come.
+		"nothing is there":              {parts: both, step: 5, least: 20, setUp: func(*testing.T, *githubtest.Repo, *publish.GitHub) {}},
+		"a full release with old bytes": {parts: both, step: 1, least: 20, setUp: old(), extra: []string{"foreign.txt"}},
+		// What the promotion joins again stands in release.json alone.
+		"a part that is renewed": {step: 1, least: 10, extra: []string{"foreign.txt"}, setUp: func(t *testing.T, repo *githubtest.Repo, g *publish.GitHub) {
+			t.Helper()
+			dir := t.TempDir()
+			before := makePart(t, dir, "one", map[string]string{"one.zip": "an earlier 1"})
+			old(before, two)(t, repo, g)
+			if _, err := g.Promote(t.Context(), promotion("one", "two"), quietTask()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := g.PublishPart(t.Context(), one, quietTask()); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			step := 1
-			if name == "nothing is there" {
-				step = 5 // an odd number, so that both kinds of kills come
-			}
-			for n := 1; ; n += step {
-				if !killOnce(t, exe, setUp, n) {
-					if n < 20 {
+			for n := 1; ; n += c.step {
+				if !c.kill(t, exe, both, n) {
+					if n < c.least {
 						t.Errorf("the flow had only %d requests", n)
 					}
 					break
@@ -103,34 +126,40 @@ func TestIncident44KilledAtAnyRequest(t *testing.T) {
 	}
 }
 
-// killOnce kills a flow at its n-th request. It returns false where the flow
-// has fewer.
-func killOnce(t *testing.T, exe string, setUp func(*githubtest.Repo), n int) bool {
+// killScene is a flow that is killed at its n-th request, for n = 1, 1+step, ...
+// until it has no more.
+type killScene struct {
+	setUp func(*testing.T, *githubtest.Repo, *publish.GitHub)
+	// parts are uploaded before the promotion.
+	parts       []manifest.PartFile
+	step, least int
+	// extra are assets that are nobody's.
+	extra []string
+}
+
+// kill kills the flow at its n-th request. It returns false where the flow has
+// fewer. The release is to have all of these parts in the end.
+func (c killScene) kill(t *testing.T, exe string, all []manifest.PartFile, n int) bool {
 	t.Helper()
 	s := githubtest.New(t)
 	defer s.Close()
 	repo := s.Repo("o/r")
 	repo.AddTag("v1", "")
-	setUp(repo)
-	dir := t.TempDir()
-	parts := []manifest.PartFile{
-		makePart(t, dir, "one", map[string]string{"one.zip": "new 1"}), makePart(t, dir, "two", map[string]string{"two.zip": strings.Repeat("2", 200_000)}),
-	}
-	had := len(repo.ByTag("v1")) > 0
+	c.setUp(t, repo, gh(t, s, "o/r"))
 	names := []string{"one.zip", "two.zip", "SHA256SUMS", "release.json"}
 	s.Guard(githubtest.Guard{
 		Repo: "o/r", Tag: "v1", Names: names, Good: func(_, sum string) bool { return sum != "" },
 		Temporary: func(name, temp string) bool { of, _, ok := publish.IsTemporary(temp); return ok && of == name },
 	})
-	job := partsJob{API: s.URL, Parts: parts, Paths: map[string]string{}, Then: []string{"one", "two"}}
-	for _, f := range filesOf(parts...) {
+	job := partsJob{API: s.URL, Parts: c.parts, Paths: map[string]string{}, Then: []string{"one", "two"}}
+	for _, f := range filesOf(c.parts...) {
 		job.Paths[f.Name] = f.Path
 	}
 	data, err := json.Marshal(job)
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(dir, "job.json")
+	path := filepath.Join(t.TempDir(), "job.json")
 	if err := os.WriteFile(path, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -166,11 +195,7 @@ func killOnce(t *testing.T, exe string, setUp func(*githubtest.Repo), n int) boo
 	if out, err := child().CombinedOutput(); err != nil {
 		t.Fatalf("killed at request %d: the clean run: %v\n%s", n, err, out)
 	}
-	var extra []string
-	if had {
-		extra = []string{"foreign.txt"}
-	}
-	wantAssets(t, only(t, repo), filesOf(parts...), append(extra, "release.json", "SHA256SUMS")...)
+	wantAssets(t, only(t, repo), filesOf(all...), append(slices.Clone(c.extra), "release.json", "SHA256SUMS")...)
 	if rel := only(t, repo); rel.Draft || rel.Prerelease {
 		t.Errorf("killed at request %d: the release is %+v", n, rel)
 	}

@@ -418,12 +418,18 @@ func (p *player) judge(repo *githubtest.Repo, w publish.Wanted, res *publish.Res
 		}
 	}
 	for _, a := range rel.Assets {
-		of, _, temporary := publish.IsTemporary(a.Name)
+		of, digest, temporary := publish.IsTemporary(a.Name)
 		if !temporary {
 			continue
 		}
-		if base := rel.Asset(of); base == nil || base.State == githubtest.StateUploaded {
+		// Of other names another run may be at work on.
+		wanted := slices.ContainsFunc(res.Assets, func(f publish.File) bool { return f.Name == of })
+		base := rel.Asset(of)
+		switch {
+		case wanted && (base == nil || base.State == githubtest.StateUploaded):
 			p.bad("%s stays", a.Name)
+		case !wanted && base == nil && a.State == githubtest.StateUploaded && strings.HasPrefix(a.SHA256, digest):
+			p.bad("%s is not finished", a.Name)
 		}
 	}
 	wantDraft := w.Visibility == publish.Draft && !published

@@ -139,6 +139,16 @@ func (w Wanted) files() ([]source, error) {
 	return list, nil
 }
 
+// hasPart tells whether a name is that of the part manifest of a target which
+// the release has.
+func (w Wanted) hasPart(name string) bool {
+	target, ok := manifest.IsPartName(name)
+	if !ok || w.Release == nil {
+		return false
+	}
+	return slices.ContainsFunc(w.Release.Targets, func(p manifest.Part) bool { return p.Target == target })
+}
+
 // visibility resolves Auto by the tag.
 func (w Wanted) visibility() Visibility {
 	switch {

@@ -19,6 +19,18 @@ const (
 	limitedWait = time.Minute
 )
 
+// limitsFor is for how long a limit is waited out, however long other failures
+// are: the longest that GitHub has is of an hour.
+const limitsFor = 65 * time.Minute
+
+// Tries as long as the longest are let be before the time that they took
+// counts, since a transfer of gigabytes may break near its end: so many of them,
+// and so many times what a request is tried for at most.
+const (
+	longTries = 3
+	longTimes = 4
+)
+
 // Pace is a bound on requests: so many within a time.
 type Pace struct {
 	Requests int
@@ -44,14 +56,16 @@ func isStale(err error) bool {
 
 // patience bounds how long one thing is tried that does not succeed.
 type patience struct {
-	r     *run
-	first time.Time
-	tries int
+	r *run
+	// began is when the present try began, first when the first one failed.
+	began, first time.Time
+	longest      time.Duration
+	tries        int
 	// limits counts answers that named a limit and no time.
 	limits int
 }
 
-func (r *run) patience() *patience { return &patience{r: r} }
+func (r *run) patience() *patience { return &patience{r: r, began: r.Now()} }
 
 // again waits before another try, or returns the error where it is no use.
 func (p *patience) again(ctx context.Context, err error) error {
@@ -63,6 +77,7 @@ func (p *patience) again(ctx context.Context, err error) error {
 		return err
 	}
 	now := p.r.Now()
+	p.longest = max(p.longest, now.Sub(p.began))
 	if p.first.IsZero() {
 		p.first = now
 	}
@@ -78,7 +93,11 @@ func (p *patience) again(ctx context.Context, err error) error {
 			p.limits++
 		}
 	}
-	if end := now.Add(wait).Sub(p.first); end > p.r.RetryFor {
+	bound := p.r.RetryFor
+	if k == kindLimit {
+		bound = max(bound, p.r.limitsFor)
+	}
+	if end := now.Add(wait).Sub(p.first); end > bound+min(longTries*p.longest, longTimes*p.r.RetryFor) {
 		return fmt.Errorf("%w; given up after %s and %d tries (GitHub would have to be waited for until %s), run the same command again to go on from here",
 			err, now.Sub(p.first).Round(time.Second), p.tries, now.Add(wait).Format(time.TimeOnly))
 	}
@@ -92,6 +111,7 @@ func (p *patience) again(ctx context.Context, err error) error {
 	if err := p.r.Sleep(ctx, wait); err != nil {
 		return interrupted(ctx, err)
 	}
+	p.began = p.r.Now()
 	return nil
 }
 

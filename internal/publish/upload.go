@@ -226,11 +226,13 @@ func (r *run) uploadTo(ctx context.Context, rel *releaseInfo, s source, to strin
 		if errors.Is(err, ErrChanged) || ctx.Err() != nil {
 			return Remote{}, err
 		}
-		if k := kindOf(err); !k.transient() && k != kindAssetExists && !isStale(err) {
-			return Remote{}, err
-		}
-		if kindOf(err) == kindAssetExists {
+		switch k := kindOf(err); {
+		case k == kindAssetExists, k == kindMissing:
+			// Something stands in the way, or another job has removed what was on
+			// its way. That the release is gone shows when it is read.
 			err = &staleError{err}
+		case !k.transient() && !isStale(err):
+			return Remote{}, err
 		}
 		if err := p.again(ctx, err); err != nil {
 			return Remote{}, err
