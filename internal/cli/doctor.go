@@ -64,7 +64,7 @@ func stopped(d *pipeline.Diagnosis) int {
 	n := 0
 	for _, t := range d.Targets {
 		for _, c := range t.Crates {
-			if c.State != toolchain.StateOK {
+			if c.State != toolchain.StateOK && c.State != toolchain.StateUnknown {
 				n++
 			}
 		}
@@ -111,7 +111,7 @@ func (a *app) diagnosis(d *pipeline.Diagnosis) error {
 // is for Unix alone.
 func crateTable(w io.Writer, crates []toolchain.Crate) {
 	rows := [][]string{{"CRATE", "", "VERSION", ""}}
-	states := map[toolchain.State]string{toolchain.StateOK: "compiles", toolchain.StateFailed: "fails", toolchain.StateMissing: "absent"}
+	states := map[toolchain.State]string{toolchain.StateOK: "compiles", toolchain.StateFailed: "fails", toolchain.StateMissing: "absent", toolchain.StateUnknown: "unknown"}
 	for _, c := range crates {
 		version := c.Version
 		if version == "" {
@@ -128,6 +128,9 @@ func crateTable(w io.Writer, crates []toolchain.Crate) {
 		var below []string
 		if text := crates[i-1].Error; text != "" {
 			below = append(below, text)
+		}
+		if off := crates[i-1].Without; len(off) > 0 {
+			below = append(below, "without the features that the target turns on in it: "+strings.Join(off, ", "))
 		}
 		for _, u := range crates[i-1].UnixOnly {
 			said := "Unix only: " + u.Name + ", " + u.Cfg

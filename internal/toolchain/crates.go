@@ -17,15 +17,24 @@ import (
 type Crate struct {
 	Name    string `json:"name"`
 	Version string `json:"version,omitempty"`
-	// State is ok, failed, or missing where the target's graph has no such crate.
+	// State is ok, failed, missing where the target's graph has no such crate, or
+	// unknown where Cargo cannot compile it alone.
 	State State `json:"state"`
-	// Error is the first error that the compiler or a build script told.
+	// Error is the first error that the compiler or a build script told, or why
+	// the state is unknown.
 	Error string `json:"error,omitempty"`
+	// Without are features that the target's turn on in a crate of others, which
+	// Cargo has left off: it takes features for members of the workspace alone.
+	Without []string `json:"without,omitempty"`
 	// UnixOnly are its dependencies that Windows has not.
 	UnixOnly []UnixOnly `json:"unix_only,omitempty"`
 
 	id     string
 	member bool
+	// features are those that it has in the target's graph.
+	features []string
+	// optional tells that it is in the graph by the target's features alone.
+	optional bool
 }
 
 // UnixOnly is a dependency for Unix alone.
@@ -80,18 +89,37 @@ type cargoGraph struct {
 // List finds the crates of these names in the target's graph, each version of
 // one. A name that the graph has not is in the list as missing.
 func (c Crates) List(ctx context.Context, names []string) ([]Crate, error) {
-	args := []string{"metadata", "--format-version", "1", "--filter-platform", c.Row.Triple}
-	if c.Row.IsLocked() {
-		args = append(args, "--locked")
+	graph := func(features string) ([]Crate, error) {
+		args := []string{"metadata", "--format-version", "1", "--filter-platform", c.Row.Triple}
+		if c.Row.IsLocked() {
+			args = append(args, "--locked")
+		}
+		if features != "" {
+			args = append(args, "--features", features)
+		}
+		out, err := proc.Cmd{Path: "cargo", Args: args, Dir: c.Dir, Env: c.Env, Secrets: c.Secrets, Stderr: c.Line, Stdout: nil}.Output(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("reading the graph of crates for %s: %w", c.Row.Triple, err)
+		}
+		return parseGraph([]byte(out), names)
 	}
-	if f := c.features(c.Packages); f != "" {
-		args = append(args, "--features", f)
+	features := c.features(c.Packages)
+	list, err := graph(features)
+	if err != nil || features == "" {
+		return list, err
 	}
-	out, err := proc.Cmd{Path: "cargo", Args: args, Dir: c.Dir, Env: c.Env, Secrets: c.Secrets, Stderr: c.Line, Stdout: nil}.Output(ctx)
+	plain, err := graph("")
 	if err != nil {
-		return nil, fmt.Errorf("reading the graph of crates for %s: %w", c.Row.Triple, err)
+		return nil, err
 	}
-	return parseGraph([]byte(out), names)
+	for i := range list {
+		of := &list[i]
+		j := slices.IndexFunc(plain, func(p Crate) bool { return p.id == of.id })
+		if of.optional = j < 0; !of.optional && !of.member {
+			of.Without = slices.DeleteFunc(slices.Clone(of.features), func(f string) bool { return slices.Contains(plain[j].features, f) })
+		}
+	}
+	return list, nil
 }
 
 // features spells the row's features for some packages: each has those of its own
@@ -128,7 +156,7 @@ func parseGraph(data []byte, names []string) ([]Crate, error) {
 			if p.Name != name || !used {
 				continue
 			}
-			crate := Crate{Name: name, Version: p.Version, id: p.ID, member: slices.Contains(g.Members, p.ID)}
+			crate := Crate{Name: name, Version: p.Version, id: p.ID, member: slices.Contains(g.Members, p.ID), features: features}
 			for _, d := range p.Dependencies {
 				if d.Kind == "dev" || d.Target == "" || !unixOnly(d.Target) {
 					continue
@@ -181,16 +209,20 @@ func (c Crates) Check(ctx context.Context, crate *Crate) error {
 		crate.Error = "the graph for " + c.Row.Triple + " has no such crate"
 		return nil
 	}
+	if crate.optional && !crate.member {
+		// To turn it on, Cargo would have to compile the program that asks for it,
+		// with its native code.
+		crate.State, crate.Error = StateUnknown, "only features of the target bring it in ("+strings.Join(c.Row.Features, ", ")+"), and Cargo compiles such a crate with the program alone"
+		return nil
+	}
 	args := []string{"check", "--target", c.Row.Triple, "--message-format", "short", "--package", crate.id}
 	if c.Row.IsLocked() {
 		args = append(args, "--locked")
 	}
 	// Cargo takes features for members of the workspace alone; other crates have
 	// those that the workspace asks of them.
-	if crate.member && slices.Contains(c.Packages, crate.Name) {
-		if f := c.features([]string{crate.Name}); f != "" {
-			args = append(args, "--features", f)
-		}
+	if crate.member {
+		args = append(args, "--no-default-features", "--features", strings.Join(crate.features, ","))
 	}
 	var said []string
 	err := proc.Cmd{Path: "cargo", Args: args, Dir: c.Dir, Env: c.Env, Secrets: c.Secrets, Stderr: func(line string) {
