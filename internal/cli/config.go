@@ -62,7 +62,7 @@ system, the defaults, or relmat.`,
 			return nil
 		},
 	}
-	a.targetFlag(cmd)
+	a.targetsFlag(cmd, "show the targets that `GLOB` matches; repeatable (default: all)")
 	return cmd
 }
 

@@ -91,9 +91,13 @@ func (a *app) readUserFile(v *viper.Viper) error {
 
 func (a *app) getenv(name string) string { return proc.Getenv(a.Env, name) }
 
-// targetFlag adds --target to a command that works on targets.
+// targetFlag adds --target to a command that works on targets of this host.
 func (a *app) targetFlag(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVarP(&a.targets, "target", "t", nil, "work on the targets that `GLOB` matches; repeatable (default: all that this host can make)")
+	a.targetsFlag(cmd, "work on the targets that `GLOB` matches; repeatable (default: all that this host can make)")
+}
+
+func (a *app) targetsFlag(cmd *cobra.Command, usage string) {
+	cmd.Flags().StringArrayVarP(&a.targets, "target", "t", nil, usage)
 }
 
 // tagFlag adds --tag.

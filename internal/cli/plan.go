@@ -47,7 +47,7 @@ checkout, what only the source tells is shown as <source>.`,
 			})
 		},
 	}
-	a.targetFlag(cmd)
+	a.targetsFlag(cmd, "show the targets that `GLOB` matches; repeatable (default: all)")
 	return cmd
 }
 

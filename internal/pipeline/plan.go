@@ -232,8 +232,13 @@ func (s *Session) planPackage(row matrix.Row, name string, fields matrix.Fields)
 			plan.Files = append(plan.Files, FilePlan{path.Join(layout.Programs, prog+row.Platform.Exe()), "the build"})
 		}
 	}
-	if row.Toolkit != "" {
+	// What a package with another runtime takes of the vendor's is in none, or in
+	// that of runtime-of.
+	if bundled := p.Runtime == "" || p.Runtime == "bundle"; row.Toolkit != "" && (bundled || len(p.RuntimeOf) > 0) {
 		from := fmt.Sprintf("toolkit %s: every library that the programs need", row.Toolkit)
+		if len(p.RuntimeOf) > 0 {
+			from = fmt.Sprintf("toolkit %s: every library that the programs of %s need", row.Toolkit, strings.Join(p.RuntimeOf, ", "))
+		}
 		plan.Files = append(plan.Files, FilePlan{layout.Libraries + "/", from})
 		for _, place := range layout.Places() {
 			plan.Files = append(plan.Files, FilePlan{path.Join(place.To, place.Match), from})
@@ -252,7 +257,7 @@ func (s *Session) planPackage(row matrix.Row, name string, fields matrix.Fields)
 		}
 		plan.Files = append(plan.Files, FilePlan{f.To, from})
 	}
-	if row.Toolkit != "" {
+	if row.Toolkit != "" && p.Runtime != "host" {
 		plan.Files = append(plan.Files, FilePlan{layout.Licenses + "/", fmt.Sprintf("toolkit %s: licences of what is packed of it", row.Toolkit)})
 	}
 	fields.Package, fields.Work, fields.InputDir = "<package>", "<work>", "<inputs>"
