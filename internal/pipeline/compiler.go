@@ -49,16 +49,32 @@ func (s *Session) compilerEnv(ctx context.Context, row matrix.Row, env []string,
 		return nil, err
 	}
 	env, err := hostEnv(env, row, host, w)
-	if err != nil || row.Toolkit == "" {
-		return env, err
+	if err != nil {
+		return nil, err
 	}
-	header := s.findToolkit(row, host).hostConfig()
-	if header == "" {
+	nvcc, ok := s.nvcc(row, host)
+	if !ok || nvcc.Header == "" {
 		return env, nil
 	}
 	b.Env = env
-	if c := doctor.HostCompiler(ctx, b, row.Toolkit, header); c.Blocks {
-		return nil, fmt.Errorf("nvcc of toolkit %s takes MSVC toolset %s, this host's is %s; get it: %s", row.Toolkit, c.Needed, c.Found, c.Get)
+	if c := doctor.HostCompiler(ctx, b, nvcc); c.Blocks {
+		return nil, fmt.Errorf("nvcc of %s takes MSVC toolset %s, this host's is %s; get it: %s", nvcc.Of, c.Needed, c.Found, c.Get)
 	}
 	return env, nil
+}
+
+// nvcc is the CUDA compiler that the row's build calls on the host: that of the
+// row's toolkit, or of the one that a Windows host has. There is none to ask where
+// the row names no toolkit, or the host's is not there or keeps silent.
+func (s *Session) nvcc(row matrix.Row, host matrix.Platform) (n toolchain.NVCC, ok bool) {
+	switch {
+	case row.Toolkit != "":
+		_, hostTk := s.findToolkits(row, host)
+		return toolchain.NVCC{Of: "toolkit " + row.Toolkit, Header: hostTk.hostConfig()}, true
+	case toolchain.UsesHostCUDA(row, host):
+		if cuda, err := toolchain.FindHostCUDA(s.Env); err == nil {
+			return cuda.NVCC()
+		}
+	}
+	return n, false
 }

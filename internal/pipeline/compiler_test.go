@@ -77,6 +77,26 @@ func TestCompilerOfWindows(t *testing.T) {
 			t.Errorf("the doctor does not say %q: %q", want, names)
 		}
 	}
+	if slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "nvcc's compiler") }) {
+		t.Errorf("a toolkit without host_config.h is asked what it takes: %q", names)
+	}
+	// What the installed nvcc takes is asked like that of a toolkit's.
+	write(t, filepath.Join(root, "cuda", "include", "crt", "host_config.h"), msvcHeader)
+	write(t, filepath.Join(root, "cuda", "version.json"), `{"cuda": {"version": "13.0.2"}}`)
+	for version, state := range map[string]toolchain.State{"14.44.1": toolchain.StateOK, "14.50.35717": toolchain.StateTooNew} {
+		s.Env = append(promptEnv(t, root, version), "CUDA_PATH="+filepath.Join(root, "cuda"))
+		_, err = s.compilerEnv(t.Context(), row(t, s, "win"), toolchain.FilterEnv(s.Env, nil), windows)
+		if refused := err != nil && strings.Contains(err.Error(), "nvcc of CUDA 13.0.2 by CUDA_PATH takes MSVC toolset 14.10 to 14.49, this host's is 14.50.35717"); refused != (state != toolchain.StateOK) {
+			t.Errorf("with toolset %s: %v", version, err)
+		}
+		if checks, _, err = s.diagnose(t.Context(), doctor, row(t, s, "win"), manifest.Device{}); err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(checks, func(c toolchain.Check) bool { return c.Name == "nvcc's compiler" })
+		if i < 0 || checks[i].State != state || checks[i].Blocks != (state != toolchain.StateOK) || checks[i].By != "CUDA 13.0.2 by CUDA_PATH" {
+			t.Errorf("with toolset %s the doctor says %+v", version, checks)
+		}
+	}
 }
 
 // TestPreflightEnv has what a release asks before it builds be asked in the

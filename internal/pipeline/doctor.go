@@ -138,7 +138,11 @@ func (s *Session) diagnose(ctx context.Context, doctor *toolchain.Doctor, row ma
 	}
 	if row.Toolkit != "" {
 		checks = append(checks, tk.checks...)
-		checks = append(checks, doctor.HostCompiler(ctx, b, row.Toolkit, hostTk.hostConfig()))
+	}
+	if nvcc, ok := s.nvcc(row, doctor.Host); ok {
+		checks = append(checks, doctor.HostCompiler(ctx, b, nvcc))
+	}
+	if row.Toolkit != "" {
 		checks = append(checks, doctor.Pip(ctx, s.pipEnv(), s.Python, tk.cached != nil && hostTk.cached != nil))
 	}
 	checks = append(checks, toolchain.Space{

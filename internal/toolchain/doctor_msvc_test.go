@@ -31,6 +31,7 @@ func checkOf(t *testing.T, checks []toolchain.Check, name string) toolchain.Chec
 func TestDoctorMSVC(t *testing.T) {
 	header := filepath.Join(t.TempDir(), "host_config.h")
 	put(t, header, msvcHeader)
+	nvcc := toolchain.NVCC{Of: "toolkit cuda", Header: header}
 	with := func(version string) []string { return toolset(version, "Hostx64", "x64") }
 	noSDK := slices.DeleteFunc(with(toolsetVersion), func(l string) bool { return strings.Contains(l, "SDKVersion") })
 	const get = `winget install Microsoft.VisualStudio.2022.BuildTools --override "--passive --wait --add Microsoft.VisualStudio.Workload.VCTools --includeRecommended --add Microsoft.VisualStudio.Component.`
@@ -79,7 +80,7 @@ func TestDoctorMSVC(t *testing.T) {
 			if slices.ContainsFunc(checks, func(c toolchain.Check) bool { return c.Name == "C++ compiler" || c.Name == "linker" }) {
 				t.Errorf("a build by MSVC is asked for another compiler: %+v", checks)
 			}
-			c = d.HostCompiler(t.Context(), b, "cuda", header)
+			c = d.HostCompiler(t.Context(), b, nvcc)
 			if c.Name != "nvcc's compiler" || c.State != tt.nvcc || c.Needed != tt.nvccNeeded {
 				t.Errorf("nvcc's check is %+v", c)
 			}
@@ -89,7 +90,7 @@ func TestDoctorMSVC(t *testing.T) {
 			// A compiler that this nvcc does not take.
 			if w.MSVC != nil {
 				w.MSVC.Toolset = "14.50.1"
-				if c := d.HostCompiler(t.Context(), b, "cuda", header); c.State != toolchain.StateTooNew || !c.Blocks || c.Get != "MSVC toolset 14.49 or older, by Visual Studio's installer" {
+				if c := d.HostCompiler(t.Context(), b, nvcc); c.State != toolchain.StateTooNew || !c.Blocks || c.Get != "MSVC toolset 14.49 or older, by Visual Studio's installer" {
 					t.Errorf("a newer toolset: %+v", c)
 				}
 			}

@@ -142,6 +142,14 @@ func (c *HostCUDA) BuildEnv(env, host []string, row matrix.Row) []string {
 	return setenv(env, "PATH", strings.Join(path, string(filepath.ListSeparator)))
 }
 
+// NVCC is the toolkit's compiler; ok is false where the toolkit lacks the header
+// in which it says what host compilers it takes: there is nothing to check then.
+func (c *HostCUDA) NVCC() (n NVCC, ok bool) {
+	n.Of = strings.ReplaceAll("CUDA "+c.Version+" by "+c.By, "  ", " ")
+	n.Header = filepath.Join(c.Home, "include", "crt", "host_config.h")
+	return n, isFile(n.Header)
+}
+
 // CheckHostCUDA is the doctor's view of it.
 func (d *Doctor) CheckHostCUDA(env []string) Check {
 	c := Check{Name: "CUDA toolkit", State: StateOK, Needed: "any", By: "cuda.architectures"}
