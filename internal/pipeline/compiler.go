@@ -9,14 +9,23 @@ import (
 )
 
 // windowsHost finds what a Windows host has for a row of Microsoft's compiler;
-// it is empty for all others. Only a build may write the cache.
-func (s *Session) windowsHost(ctx context.Context, row matrix.Row, host matrix.Platform, readOnly bool) toolchain.WindowsHost {
+// it is empty for all others. env is the environment of the row's build.
+func (s *Session) windowsHost(ctx context.Context, row matrix.Row, env []string, host matrix.Platform, readOnly bool) toolchain.WindowsHost {
 	w := toolchain.WindowsHost{Env: s.Env}
 	if toolchain.NeedsMSVC(row, host) {
-		f := toolchain.MSVCFinder{Host: host, Env: s.Env, Cache: s.Cache, ReadOnly: readOnly}
-		w.MSVC, w.Err = f.Find(ctx, row.Platform)
+		w.MSVC, w.Err = s.msvcFinder(row, env, host, readOnly).Find(ctx, row.Platform)
 	}
 	return w
+}
+
+// msvcFinder finds the compiler for a row: one that the row's nvcc takes, where
+// there is an nvcc. Only a build may write the cache.
+func (s *Session) msvcFinder(row matrix.Row, env []string, host matrix.Platform, readOnly bool) toolchain.MSVCFinder {
+	f := toolchain.MSVCFinder{Host: host, Env: s.Env, Cache: s.Cache, ReadOnly: readOnly}
+	if nvcc, ok := s.nvcc(row, host); ok {
+		f.Takes = nvcc.TakesMSVC(env)
+	}
+	return f
 }
 
 // hostEnv adds to a build's environment what the host has installed for it: on
@@ -42,7 +51,7 @@ func (s *Session) compilerEnv(ctx context.Context, row matrix.Row, env []string,
 	if !toolchain.NeedsMSVC(row, host) {
 		return env, nil
 	}
-	w := s.windowsHost(ctx, row, host, false)
+	w := s.windowsHost(ctx, row, env, host, false)
 	doctor := &toolchain.Doctor{Host: host, Dir: s.Source, Timeout: doctorTimeout}
 	b := toolchain.Build{Row: row, Env: env, Windows: w}
 	if err := doctor.Explain(b); err != nil {
@@ -58,7 +67,7 @@ func (s *Session) compilerEnv(ctx context.Context, row matrix.Row, env []string,
 	}
 	b.Env = env
 	if c := doctor.HostCompiler(ctx, b, nvcc); c.Blocks {
-		return nil, fmt.Errorf("nvcc of %s takes MSVC toolset %s, this host's is %s; get it: %s", nvcc.Of, c.Needed, c.Found, c.Get)
+		return nil, fmt.Errorf("nvcc of %s takes MSVC toolset %s, this host's is %s (%s); get it: %s", nvcc.Of, c.Needed, c.Found, c.Detail, c.Get)
 	}
 	return env, nil
 }

@@ -141,6 +141,38 @@ packages: {p: {asset: "p-{{.Target}}", programs: [a]}}
 	}
 }
 
+// TestFinderKnowsNVCC has the search for Microsoft's compiler know what the nvcc
+// of the row's toolkit takes, or that of the host's.
+func TestFinderKnowsNVCC(t *testing.T) {
+	s, _ := open(t, windowsRows)
+	windows := matrix.Platform{OS: "windows", Arch: "x86_64"}
+	takes := func(name string, env ...string) toolchain.Range {
+		return s.msvcFinder(row(t, s, name), env, windows, true).Takes
+	}
+	if got := takes("win"); got != (toolchain.Range{}) {
+		t.Errorf("without any toolkit it takes %v", got)
+	}
+	cuda := t.TempDir()
+	write(t, filepath.Join(cuda, "bin", "nvcc.exe"), "")
+	write(t, filepath.Join(cuda, "include", "crt", "host_config.h"), strings.ReplaceAll(msvcHeader, "1950", "1940"))
+	s.Env = []string{"CUDA_PATH=" + cuda}
+	if got := takes("win"); got != (toolchain.Range{Min: 1910, Max: 1939}) {
+		t.Errorf("the host's nvcc takes %v", got)
+	}
+	if got := takes("win", "NVCC_APPEND_FLAGS=-allow-unsupported-compiler"); got != (toolchain.Range{}) {
+		t.Errorf("an nvcc that is told to take all takes %v", got)
+	}
+	s, _ = open(t, strings.Replace(strings.Replace(windowsRows, "programs:", "toolkits: {cuda13: {lock: l.json, requirements: [r]}}\nprograms:", 1), "msvc,", "msvc, toolkit: cuda13,", 1))
+	s.Env = []string{"CUDA_PATH=" + cuda}
+	if got := takes("win"); got != (toolchain.Range{}) {
+		t.Errorf("a toolkit that is not fetched takes %v", got)
+	}
+	layToolkit(t, s, "cuda13", "windows-x86_64", msvcHeader)
+	if got := takes("win"); got != (toolchain.Range{Min: 1910, Max: 1949}) {
+		t.Errorf("the toolkit's nvcc takes %v", got)
+	}
+}
+
 // msvcHeader is what crt/host_config.h of CUDA 13.0 says of Microsoft's compiler.
 const msvcHeader = `
 #if _MSC_VER < 1910 || _MSC_VER >= 1950

@@ -120,7 +120,7 @@ func (s *Session) diagnose(ctx context.Context, doctor *toolchain.Doctor, row ma
 	if err != nil {
 		return nil, toolchain.Build{}, err
 	}
-	b := toolchain.Build{Row: row, Env: buildEnv, Windows: s.windowsHost(ctx, row, doctor.Host, true)}
+	b := toolchain.Build{Row: row, Env: buildEnv, Windows: s.windowsHost(ctx, row, buildEnv, doctor.Host, true)}
 	if env, err := hostEnv(b.Env, row, doctor.Host, b.Windows); err == nil {
 		b.Env = env // else a check below says what is wrong
 	}

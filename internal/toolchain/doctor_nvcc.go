@@ -108,6 +108,21 @@ type NVCC struct {
 	Header string
 }
 
+// TakesMSVC is the range of _MSC_VER that a build in the environment leaves to it:
+// empty where it is not known, and where nvcc is told not to look.
+func (n NVCC) TakesMSVC(env []string) Range {
+	text, err := os.ReadFile(n.Header)
+	if err != nil || takesAll(env) {
+		return Range{}
+	}
+	return ParseHostConfig(string(text)).MSVC
+}
+
+// takesAll tells whether nvcc is told to take compilers that it does not know.
+func takesAll(env []string) bool {
+	return slices.ContainsFunc(env, func(kv string) bool { return strings.Contains(kv, "allow-unsupported-compiler") })
+}
+
 // HostCompiler holds the compiler that nvcc calls on this host against what it
 // takes.
 func (d *Doctor) HostCompiler(ctx context.Context, b Build, nvcc NVCC) Check {
@@ -160,7 +175,7 @@ func (d *Doctor) within(c *Check, b Build, r Range, n int, oldest string) {
 		c.State, c.Get = StateTooNew, advice(tool.Older, d.Host, b.Env, oldest)
 	}
 	c.Blocks = true
-	if slices.ContainsFunc(b.Env, func(kv string) bool { return strings.Contains(kv, "allow-unsupported-compiler") }) {
+	if takesAll(b.Env) {
 		c.Blocks, c.Detail = false, "the matrix lets nvcc take it all the same (-allow-unsupported-compiler)"
 	}
 }
