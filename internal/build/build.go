@@ -38,7 +38,7 @@ type Options struct {
 	Env []string
 	// DelayLoad are libraries that the programs must load with delay.
 	DelayLoad []toolchain.DelayLoad
-	// Toolkit identifies the CUDA toolkit, and Pins are the source's pins, for
+	// Toolkit identifies the matrix's CUDA toolkit, and Pins are the source's pins, for
 	// the native-cache marker.
 	Toolkit  string
 	Pins     map[string]string

@@ -218,6 +218,25 @@ func TestNativeMarker(t *testing.T) {
 	o.Pins = map[string]string{"dep": "3"}
 	step("another value of a pin that the target does not name", false, o)
 
+	// A toolkit that the host has installed: another directory, and an update of
+	// the one in place.
+	installed := func(name, version string) build.Options {
+		o := p.options(t, "", native)
+		home := filepath.Join(p.dir, name)
+		p.write(t, filepath.Join(home, "version.json"), `{"cuda": {"version": "`+version+`"}}`, 0o644)
+		o.Env = append(o.Env, "CUDA_HOME="+home)
+		return o
+	}
+	step("an installed toolkit", true, installed("cuda", "13.0.1"))
+	step("the same installed toolkit", false, installed("cuda", "13.0.1"))
+	step("its update", true, installed("cuda", "13.0.2"))
+	step("another directory", true, installed("cuda2", "13.0.2"))
+	moved := installed("cuda3", "13.0.2")
+	moved.Toolkit = "digest"
+	step("a toolkit of the matrix", true, moved)
+	moved.Env = installed("cuda4", "13.0.2").Env
+	step("which is told by its digest alone", false, moved)
+
 	// Cargo itself does not see CUDA_ARCHS, since the build script never asks
 	// for it.
 	step("architectures", true, p.options(t, "", native+"    cuda: {architectures: \"90a\", env: CUDA_ARCHS}\n"))

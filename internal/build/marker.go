@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/relmat/relmat/internal/fsx"
+	"github.com/relmat/relmat/internal/proc"
 	"github.com/relmat/relmat/internal/toolchain"
 )
 
@@ -30,7 +31,7 @@ func (o Options) purgeStaleNative(ctx context.Context, tools []toolchain.Tool) e
 		return err
 	}
 	facts := append([]string{
-		"toolkit: " + o.Toolkit,
+		"toolkit: " + o.toolkit(),
 		"architectures: " + o.Row.CUDA.Architectures,
 		"cpu: " + o.Row.CPU.Level,
 		"crates: " + strings.Join(o.Row.Native.Crates, " "),
@@ -81,6 +82,17 @@ func (o Options) purgeStaleNative(ctx context.Context, tools []toolchain.Tool) e
 		}
 	}
 	return fsx.WriteFile(marker, []byte(want), 0o644)
+}
+
+// toolkit is the CUDA toolkit of the build in words that change with it: its
+// digest, or of one that the host has installed, which an update replaces in
+// place, the version and the directory.
+func (o Options) toolkit() string {
+	home := proc.Getenv(o.Env, "CUDA_HOME")
+	if o.Toolkit != "" || home == "" {
+		return o.Toolkit
+	}
+	return strings.TrimSpace("CUDA "+toolchain.CUDAVersion(home)) + " in " + home
 }
 
 // changed names the first difference between two markers.

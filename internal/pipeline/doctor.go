@@ -115,19 +115,12 @@ func (s *Session) anywhere(patterns []string, host matrix.Platform) ([]matrix.Ro
 
 // diagnose checks one target that this host should build.
 func (s *Session) diagnose(ctx context.Context, doctor *toolchain.Doctor, row matrix.Row, device manifest.Device) ([]toolchain.Check, toolchain.Build, error) {
-	tk := s.findToolkit(row, row.Platform)
-	hostTk := tk
-	if row.Toolkit != "" && slices.Contains(s.toolkitPlatforms(row, doctor.Host), doctor.Host.String()) && doctor.Host != row.Platform {
-		hostTk = s.findToolkit(row, doctor.Host)
-		tk.checks = append(tk.checks, hostTk.checks...)
-		tk.unpacked += hostTk.unpacked
-		tk.fetch += hostTk.fetch
-	}
-	vars, err := toolchain.Variables(row, row.Fields("", ""), toolchain.Toolkits{Host: hostTk.home(), Target: tk.home()}, s.targetDir(row, "cargo"))
+	tk, hostTk := s.findToolkits(row, doctor.Host)
+	buildEnv, err := s.buildEnv(row, toolchain.Toolkits{Host: hostTk.home(), Target: tk.home()})
 	if err != nil {
-		return nil, toolchain.Build{}, fmt.Errorf("%s: target %s: %w", s.File.Path, row.Name, err)
+		return nil, toolchain.Build{}, err
 	}
-	b := toolchain.Build{Row: row, Env: toolchain.BuildEnv(s.Env, row, vars), Windows: s.windowsHost(ctx, row, doctor.Host, true)}
+	b := toolchain.Build{Row: row, Env: buildEnv, Windows: s.windowsHost(ctx, row, buildEnv, doctor.Host, true)}
 	if env, err := hostEnv(b.Env, row, doctor.Host, b.Windows); err == nil {
 		b.Env = env // else a check below says what is wrong
 	}
@@ -145,7 +138,11 @@ func (s *Session) diagnose(ctx context.Context, doctor *toolchain.Doctor, row ma
 	}
 	if row.Toolkit != "" {
 		checks = append(checks, tk.checks...)
-		checks = append(checks, doctor.HostCompiler(ctx, b, row.Toolkit, hostTk.hostConfig()))
+	}
+	if nvcc, ok := s.nvcc(row, doctor.Host); ok {
+		checks = append(checks, doctor.HostCompiler(ctx, b, nvcc))
+	}
+	if row.Toolkit != "" {
 		checks = append(checks, doctor.Pip(ctx, s.pipEnv(), s.Python, tk.cached != nil && hostTk.cached != nil))
 	}
 	checks = append(checks, toolchain.Space{
@@ -231,6 +228,21 @@ func (t targetToolkit) hostConfig() string {
 		return found[0]
 	}
 	return filepath.Join(t.cached.Home(), path)
+}
+
+// findToolkits looks for the toolkit of the row's platform and for that whose
+// programs run on the host: one where the platforms are one. What is told of the
+// first is then of both.
+func (s *Session) findToolkits(row matrix.Row, host matrix.Platform) (tk, hostTk targetToolkit) {
+	tk = s.findToolkit(row, row.Platform)
+	if row.Toolkit == "" || host == row.Platform || !slices.Contains(s.toolkitPlatforms(row, host), host.String()) {
+		return tk, tk
+	}
+	hostTk = s.findToolkit(row, host)
+	tk.checks = append(tk.checks, hostTk.checks...)
+	tk.unpacked += hostTk.unpacked
+	tk.fetch += hostTk.fetch
+	return tk, hostTk
 }
 
 // findToolkit looks for the toolkit's lock file, and for the toolkit of the

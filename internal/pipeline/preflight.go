@@ -34,14 +34,8 @@ func (s *Session) preflight(ctx context.Context, sel matrix.Selection, o Release
 				return "", false, fmt.Errorf("target %s is released as %s, and this host builds it for %s: make its part on a host of %s",
 					row.Name, row.Released(), row.Triple, strings.Join(releaseHosts(row), " or "))
 			}
-			if len(s.builtPrograms(row)) > 0 {
-				env, err := s.compilerEnv(ctx, row, toolchain.FilterEnv(s.Env, row.Pass), matrix.Host())
-				if err != nil {
-					return "", false, fmt.Errorf("target %s: %w", row.Name, err)
-				}
-				if err := toolchain.Missing(toolchain.Tools(row, env), env); err != nil {
-					return "", false, fmt.Errorf("target %s: %w", row.Name, err)
-				}
+			if err := s.preflightCompiler(ctx, row, matrix.Host()); err != nil {
+				return "", false, err
 			}
 			if err := s.preflightSign(ctx, s.signing(row)); err != nil {
 				return "", false, err
@@ -74,6 +68,26 @@ func (s *Session) preflight(ctx context.Context, sel matrix.Selection, o Release
 		return said, false, nil
 	})
 	return rel, err
+}
+
+// preflightCompiler asks for the programs that the row's build calls, in the
+// environment that the build will have.
+func (s *Session) preflightCompiler(ctx context.Context, row matrix.Row, host matrix.Platform) error {
+	if len(s.builtPrograms(row)) == 0 {
+		return nil
+	}
+	tk, hostTk := s.findToolkits(row, host)
+	env, err := s.buildEnv(row, toolchain.Toolkits{Host: hostTk.home(), Target: tk.home()})
+	if err != nil {
+		return err
+	}
+	if env, err = s.compilerEnv(ctx, row, env, host); err == nil {
+		err = toolchain.Missing(toolchain.Tools(row, env), env)
+	}
+	if err != nil {
+		return fmt.Errorf("target %s: %w", row.Name, err)
+	}
+	return nil
 }
 
 // releaseHosts are the platforms that build what is released of the row.

@@ -111,19 +111,29 @@ func (s *Session) build(ctx context.Context, row matrix.Row) (*built, error) {
 
 // buildOptions says how the row is built with its toolkits, if it has some.
 func (s *Session) buildOptions(row matrix.Row, tk toolchain.Toolkits) (build.Options, error) {
-	targetDir := s.targetDir(row, "cargo")
-	vars, err := toolchain.Variables(row, row.Fields(s.version, s.tag), tk, targetDir)
+	env, err := s.buildEnv(row, tk)
 	if err != nil {
-		return build.Options{}, fmt.Errorf("%s: target %s: %w", s.File.Path, row.Name, err)
+		return build.Options{}, err
 	}
 	o := build.Options{
-		Row: row, Source: s.Source, TargetDir: targetDir, Env: toolchain.BuildEnv(s.Env, row, vars),
+		Row: row, Source: s.Source, TargetDir: s.targetDir(row, "cargo"), Env: env,
 		Log: s.targetDir(row, "logs", "build.log"), Secrets: s.Secrets, DelayLoad: tk.DelayLoad,
 	}
 	for _, name := range s.builtPrograms(row) {
 		o.Programs = append(o.Programs, s.program(row, name))
 	}
 	return o, nil
+}
+
+// buildEnv is the environment of the row's build with its toolkits, without what
+// the host has installed for it. Whoever judges a build before it begins takes it
+// from here, too: what the matrix sets decides what a build calls.
+func (s *Session) buildEnv(row matrix.Row, tk toolchain.Toolkits) ([]string, error) {
+	vars, err := toolchain.Variables(row, row.Fields(s.version, s.tag), tk, s.targetDir(row, "cargo"))
+	if err != nil {
+		return nil, fmt.Errorf("%s: target %s: %w", s.File.Path, row.Name, err)
+	}
+	return toolchain.BuildEnv(s.Env, row, vars), nil
 }
 
 // program says how a program of the row is built.

@@ -168,7 +168,9 @@ func TestDoctorHostCompiler(t *testing.T) {
 			t.Parallel()
 			env, _ := fakes(t, tt.scripts, tt.env...)
 			d := &toolchain.Doctor{Host: linux, Dir: t.TempDir()}
-			c := d.HostCompiler(t.Context(), toolchain.Build{Row: nativeRow(), Env: env}, "cuda", tt.header)
+			row := nativeRow()
+			row.Toolkit = "cuda"
+			c := d.HostCompiler(t.Context(), toolchain.Build{Row: row, Env: env}, toolchain.NVCC{Of: "toolkit cuda", Header: tt.header})
 			if c.State != tt.state || c.Found != tt.found || c.Needed != tt.needed || c.Get != tt.get || c.Blocks != tt.blocks || !strings.Contains(c.Detail, tt.detail) {
 				t.Errorf("the check is %+v", c)
 			}
@@ -178,7 +180,7 @@ func TestDoctorHostCompiler(t *testing.T) {
 	_, bin := fakes(t, map[string]string{"gcc": say("gcc 11.1.0")})
 	d := &toolchain.Doctor{Host: linux, Dir: t.TempDir()}
 	b := toolchain.Build{Row: nativeRow(), Env: []string{"PATH=/nowhere", "NVCC_CCBIN=" + bin}}
-	if c := d.HostCompiler(t.Context(), b, "cuda", header); c.Found != "gcc 11.1.0" {
+	if c := d.HostCompiler(t.Context(), b, toolchain.NVCC{Of: "toolkit cuda", Header: header}); c.Found != "gcc 11.1.0" {
 		t.Errorf("the check is %+v", c)
 	}
 }

@@ -58,6 +58,9 @@ func (d *Doctor) compilerMSVC(b Build) Check {
 		if m.Visual.Prerelease {
 			c.Detail += ", a prerelease: there is nothing else"
 		}
+		if strings.Contains(m.Argument, vcvarsVersion) {
+			c.Detail += ", which first uses another toolset, that nvcc does not take"
+		}
 		if m.Prompt() {
 			c.Detail = "of the developer prompt that this runs in"
 		}
@@ -115,10 +118,32 @@ func (d *Doctor) hostMSVC(b Build, takes Range, by string) Check {
 	c.By = by
 	if v, ok := ParseVersion(c.Found); ok && c.State == StateOK && takes != (Range{}) {
 		c.Needed = msvcToolset(takes)
-		d.within(&c, b, takes, 1900+v.at(1), fmt.Sprintf("14.%d", takes.Max-1900))
+		d.within(&c, b, takes, v.mscVer(), fittingToolset(b.Row.Platform.Arch, takes))
+		if found := b.Windows.MSVC.Found; c.Blocks && len(found) > 0 {
+			c.Detail = "all there are: " + strings.Join(found, ", ")
+		}
+		if c.Blocks && b.Windows.MSVC.Prompt() {
+			c.Get += "; or start relmat outside of this developer prompt, whose compiler it keeps to"
+		}
 	}
 	c.Name = "nvcc's compiler"
 	return c
+}
+
+// fittingToolset is what of Visual Studio's installer brings a toolset in the
+// range for the architecture: the newest component that is known, or what to look
+// for among them.
+func fittingToolset(arch string, takes Range) string {
+	var newest Version
+	for name := range known.Toolsets {
+		if v, ok := ParseVersion(name); ok && takes.Has(v.mscVer()) && v.Compare(newest) > 0 {
+			newest = v
+		}
+	}
+	if component := known.Toolsets[newest.Text][arch]; component != "" {
+		return component
+	}
+	return "MSVC build tools of version " + msvcToolset(takes)
 }
 
 // msvcToolset spells a range of _MSC_VER by the toolset's version.

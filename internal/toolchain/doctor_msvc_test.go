@@ -31,9 +31,11 @@ func checkOf(t *testing.T, checks []toolchain.Check, name string) toolchain.Chec
 func TestDoctorMSVC(t *testing.T) {
 	header := filepath.Join(t.TempDir(), "host_config.h")
 	put(t, header, msvcHeader)
+	nvcc := toolchain.NVCC{Of: "toolkit cuda", Header: header}
 	with := func(version string) []string { return toolset(version, "Hostx64", "x64") }
 	noSDK := slices.DeleteFunc(with(toolsetVersion), func(l string) bool { return strings.Contains(l, "SDKVersion") })
 	const get = `winget install Microsoft.VisualStudio.2022.BuildTools --override "--passive --wait --add Microsoft.VisualStudio.Workload.VCTools --includeRecommended --add Microsoft.VisualStudio.Component.`
+	const fitting = "Visual Studio Installer, Modify, Individual components: Microsoft.VisualStudio.Component.VC.14.44.17.14.x86.x64; relmat then uses that toolset"
 	tests := []struct {
 		name       string
 		list       []visual
@@ -79,7 +81,7 @@ func TestDoctorMSVC(t *testing.T) {
 			if slices.ContainsFunc(checks, func(c toolchain.Check) bool { return c.Name == "C++ compiler" || c.Name == "linker" }) {
 				t.Errorf("a build by MSVC is asked for another compiler: %+v", checks)
 			}
-			c = d.HostCompiler(t.Context(), b, "cuda", header)
+			c = d.HostCompiler(t.Context(), b, nvcc)
 			if c.Name != "nvcc's compiler" || c.State != tt.nvcc || c.Needed != tt.nvccNeeded {
 				t.Errorf("nvcc's check is %+v", c)
 			}
@@ -89,9 +91,53 @@ func TestDoctorMSVC(t *testing.T) {
 			// A compiler that this nvcc does not take.
 			if w.MSVC != nil {
 				w.MSVC.Toolset = "14.50.1"
-				if c := d.HostCompiler(t.Context(), b, "cuda", header); c.State != toolchain.StateTooNew || !c.Blocks || c.Get != "MSVC toolset 14.49 or older, by Visual Studio's installer" {
+				if c := d.HostCompiler(t.Context(), b, nvcc); c.State != toolchain.StateTooNew || !c.Blocks || c.Get != fitting {
 					t.Errorf("a newer toolset: %+v", c)
 				}
+			}
+		})
+	}
+}
+
+// TestDoctorToolsets has the doctor say which toolset of several nvcc gets, and
+// where it takes none, which there are and what to install.
+func TestDoctorToolsets(t *testing.T) {
+	const installer = "Visual Studio Installer, Modify, Individual components: "
+	tests := []struct {
+		name, header string
+		toolsets     []string
+		arch         string
+		state        toolchain.State
+		detail, get  string
+	}{
+		{"beside", "_MSC_VER < 1910 || _MSC_VER >= 1950", []string{"14.50.35717", "14.44.35207"}, "x86_64", toolchain.StateOK, ", which first uses another toolset, that nvcc does not take", ""},
+		{"none", "_MSC_VER < 1910 || _MSC_VER >= 1950", []string{"14.50.35717", "14.51.1"}, "x86_64", toolchain.StateTooNew, "all there are: 14.50.35717 in 18, 14.51.1 in 18", installer + "Microsoft.VisualStudio.Component.VC.14.44.17.14.x86.x64; relmat then uses that toolset"},
+		{"none for Arm", "_MSC_VER < 1910 || _MSC_VER >= 1950", []string{"14.50.35717"}, "aarch64", toolchain.StateTooNew, "all there are: 14.50.35717 in 18", installer + "Microsoft.VisualStudio.Component.VC.14.44.17.14.ARM64; relmat then uses that toolset"},
+		{"none of an older range", "_MSC_VER < 1910 || _MSC_VER >= 1940", []string{"14.44.35207"}, "x86_64", toolchain.StateTooNew, "all there are: 14.44.35207 in 18", installer + "Microsoft.VisualStudio.Component.VC.14.29.16.11.x86.x64; relmat then uses that toolset"},
+		{"none that relmat knows a component of", "_MSC_VER < 1930 || _MSC_VER >= 1940", []string{"14.44.35207"}, "x86_64", toolchain.StateTooNew, "all there are: 14.44.35207 in 18", installer + "MSVC build tools of version 14.30 to 14.39; relmat then uses that toolset"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			target := map[string]string{"x86_64": "x64", "aarch64": "arm64"}[tt.arch]
+			root, env := windowsHost(t, visual{
+				dir: "18", version: "18.0", toolsets: tt.toolsets, tools: []string{"Hostx64/" + target},
+				batch: batchFile(sideBySide(target, tt.toolsets...)...),
+			})
+			nvcc := toolchain.NVCC{Of: "toolkit cuda", Header: filepath.Join(root, "host_config.h")}
+			put(t, nvcc.Header, "#if "+tt.header+"\n#error -- unsupported Microsoft Visual Studio version!\n#endif\n")
+			r := msvcRow()
+			r.Platform.Arch = tt.arch
+			w := toolchain.WindowsHost{Env: env}
+			w.MSVC, w.Err = toolchain.MSVCFinder{Host: winX64, Env: env, Timeout: 20 * time.Second, Takes: nvcc.TakesMSVC(env)}.Find(t.Context(), r.Platform)
+			d := &toolchain.Doctor{Host: winX64, Dir: root}
+			c := d.HostCompiler(t.Context(), toolchain.Build{Row: r, Env: env, Windows: w}, nvcc)
+			detail := strings.ReplaceAll(c.Detail, root+string(filepath.Separator), "")
+			if c.State != tt.state || c.Blocks != (tt.state != toolchain.StateOK) || !strings.HasSuffix(detail, tt.detail) || c.Get != tt.get {
+				t.Errorf("the check is %+v", c)
+			}
+			// A matrix that lets nvcc take any compiler gets the newest.
+			if got := nvcc.TakesMSVC(append(env, "NVCC_APPEND_FLAGS=-allow-unsupported-compiler")); got != (toolchain.Range{}) {
+				t.Errorf("nvcc that takes any compiler takes %v", got)
 			}
 		})
 	}

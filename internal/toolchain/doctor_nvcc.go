@@ -97,14 +97,39 @@ func bounds(condition, macro string) Range {
 	return r
 }
 
-// HostCompiler holds the compiler that nvcc calls on this host against what the
-// toolkit takes. header is the toolkit's crt/host_config.h, or empty where the
-// toolkit is not in the cache; name is that of the toolkit.
-func (d *Doctor) HostCompiler(ctx context.Context, b Build, name, header string) Check {
+// NVCC is the CUDA compiler of a build, as far as it chooses among the compilers
+// of the host.
+type NVCC struct {
+	// Of is its toolkit, as messages call it: toolkit cuda13, CUDA 13.0.2 by
+	// CUDA_PATH.
+	Of string
+	// Header is the toolkit's crt/host_config.h; empty where a toolkit of the
+	// matrix is not in the cache.
+	Header string
+}
+
+// TakesMSVC is the range of _MSC_VER that a build in the environment leaves to it:
+// empty where it is not known, and where nvcc is told not to look.
+func (n NVCC) TakesMSVC(env []string) Range {
+	text, err := os.ReadFile(n.Header)
+	if err != nil || takesAll(env) {
+		return Range{}
+	}
+	return ParseHostConfig(string(text)).MSVC
+}
+
+// takesAll tells whether nvcc is told to take compilers that it does not know.
+func takesAll(env []string) bool {
+	return slices.ContainsFunc(env, func(kv string) bool { return strings.Contains(kv, "allow-unsupported-compiler") })
+}
+
+// HostCompiler holds the compiler that nvcc calls on this host against what it
+// takes.
+func (d *Doctor) HostCompiler(ctx context.Context, b Build, nvcc NVCC) Check {
 	const check = "nvcc's compiler"
-	by := "toolkit " + name
+	by, header := nvcc.Of, nvcc.Header
 	if header == "" {
-		return Check{Name: check, State: StateNote, By: by, Detail: "checked when `relmat toolkit fetch " + name + "` has brought the toolkit"}
+		return Check{Name: check, State: StateNote, By: by, Detail: "checked when `relmat toolkit fetch " + b.Row.Toolkit + "` has brought the toolkit"}
 	}
 	text, err := os.ReadFile(header)
 	if err != nil {
@@ -150,7 +175,7 @@ func (d *Doctor) within(c *Check, b Build, r Range, n int, oldest string) {
 		c.State, c.Get = StateTooNew, advice(tool.Older, d.Host, b.Env, oldest)
 	}
 	c.Blocks = true
-	if slices.ContainsFunc(b.Env, func(kv string) bool { return strings.Contains(kv, "allow-unsupported-compiler") }) {
+	if takesAll(b.Env) {
 		c.Blocks, c.Detail = false, "the matrix lets nvcc take it all the same (-allow-unsupported-compiler)"
 	}
 }

@@ -25,7 +25,10 @@ type toolTable struct {
 	Tools map[string]toolEntry `json:"tools"`
 	// Components are Visual Studio's, by the architecture that they compile for.
 	Components map[string]string `json:"components"`
-	Minimums   map[string]struct {
+	// Toolsets are the components of toolsets that can be installed beside a newer
+	// one, by version and architecture.
+	Toolsets map[string]map[string]string `json:"toolsets"`
+	Minimums map[string]struct {
 		Version string `json:"version"`
 		By      string `json:"by"`
 	} `json:"minimums"`

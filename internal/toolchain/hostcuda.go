@@ -84,7 +84,7 @@ func FindHostCUDA(env []string) (*HostCUDA, error) {
 func named(env []string, name string) HostCUDA {
 	c := HostCUDA{By: name, Home: strings.TrimRight(proc.Getenv(env, name), `\/`)}
 	if c.Home != "" {
-		c.Version = cudaVersion(c.Home)
+		c.Version = CUDAVersion(c.Home)
 	}
 	return c
 }
@@ -98,9 +98,10 @@ func (c HostCUDA) says() string {
 
 var cudaMacro = regexp.MustCompile(`(?m)^\s*#\s*define\s+CUDA_VERSION\s+([0-9]{4,6})\b`)
 
-// cudaVersion is what a toolkit's own files say: version.json of the installer,
-// else CUDA_VERSION of cuda.h, such as 13000.
-func cudaVersion(home string) string {
+// CUDAVersion is what a toolkit's own files say, empty if they do not: that of
+// version.json of the installer, such as 13.0.2, else of CUDA_VERSION of cuda.h,
+// such as 13000, which tells no third number.
+func CUDAVersion(home string) string {
 	var v struct {
 		CUDA struct {
 			Version string `json:"version"`
@@ -140,6 +141,14 @@ func (c *HostCUDA) BuildEnv(env, host []string, row matrix.Row) []string {
 	}
 	path := append(ToolkitDirs(c.Home), proc.Getenv(env, "PATH"))
 	return setenv(env, "PATH", strings.Join(path, string(filepath.ListSeparator)))
+}
+
+// NVCC is the toolkit's compiler; ok is false where the toolkit lacks the header
+// in which it says what host compilers it takes: there is nothing to check then.
+func (c *HostCUDA) NVCC() (n NVCC, ok bool) {
+	n.Of = strings.ReplaceAll("CUDA "+c.Version+" by "+c.By, "  ", " ")
+	n.Header = filepath.Join(c.Home, "include", "crt", "host_config.h")
+	return n, isFile(n.Header)
 }
 
 // CheckHostCUDA is the doctor's view of it.

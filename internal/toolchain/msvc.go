@@ -18,8 +18,9 @@ import (
 type MSVC struct {
 	// Visual is the installation; of a developer prompt its path alone is known.
 	Visual VisualStudio `json:"visual_studio"`
-	// Argument is what vcvarsall.bat was called with, such as amd64; empty for a
-	// developer prompt.
+	// Argument is what vcvarsall.bat was called with, such as amd64, or amd64
+	// -vcvars_ver=14.44 for a toolset that the installation does not use first;
+	// empty for a developer prompt.
 	Argument string `json:"argument,omitempty"`
 	// Variables are what vcvarsall.bat sets, without PATH, in the order of their
 	// names.
@@ -32,6 +33,9 @@ type MSVC struct {
 	Link    string `json:"link"`
 	Toolset string `json:"toolset"`
 	SDK     string `json:"sdk"`
+	// Found are the toolsets of this host where nvcc takes none of them, each with
+	// its installation.
+	Found []string `json:"-"`
 }
 
 // Prompt tells that the compiler is that of the developer prompt in which relmat
@@ -60,13 +64,17 @@ type MSVCFinder struct {
 	// for none. ReadOnly only reads them.
 	Cache    string
 	ReadOnly bool
+	// Takes is what nvcc takes of _MSC_VER; empty where no nvcc is known.
+	Takes Range
 	// Timeout is given to vcvarsall.bat, which takes seconds on a cold disk; two
 	// minutes if it is 0.
 	Timeout time.Duration
 }
 
 // Find finds the compiler for the target's architecture: that of a developer
-// prompt, or the newest that Visual Studio's installer knows.
+// prompt, or of what Visual Studio's installer knows the newest installation that
+// has a toolset which nvcc takes. Where nvcc takes none of them, it is the newest,
+// and Found tells of them all.
 func (f MSVCFinder) Find(ctx context.Context, target matrix.Platform) (*MSVC, error) {
 	if m, err := f.prompt(target); m != nil || err != nil {
 		return m, err
@@ -75,27 +83,43 @@ func (f MSVCFinder) Find(ctx context.Context, target matrix.Platform) (*MSVC, er
 	if err != nil {
 		return nil, err
 	}
-	vs, err := newest(list, target)
-	if err != nil {
-		return nil, err
+	found, lacks := toolsets(list, target)
+	t, fits, ok := choose(found, f.Takes)
+	if !ok {
+		return nil, fmt.Errorf("%w that can be used: %s", ErrNoMSVC, strings.Join(lacks, "; "))
 	}
-	return f.environment(ctx, vs, vcvarsArgument(f.Host, target, vs))
+	m, err := f.environment(ctx, t.of, vcvarsArgument(f.Host, target, t))
+	if err != nil || fits {
+		return m, err
+	}
+	for _, t := range found {
+		m.Found = append(m.Found, t.version.Text+" in "+t.of.Path)
+	}
+	return m, nil
 }
 
-// vcvarsArgument says for which host and target vcvarsall.bat is called ("Use
-// the Microsoft C++ toolset from the command line", Microsoft's C++
-// documentation). Programs for Arm hosts came with Visual Studio 17.4; without
-// them Windows emulates those for x64.
-func vcvarsArgument(host, target matrix.Platform, vs VisualStudio) string {
+// vcvarsVersion is the option by which vcvarsall.bat takes another toolset than
+// the installation's first.
+const vcvarsVersion = " -vcvars_ver="
+
+// vcvarsArgument says for which host and target vcvarsall.bat is called, and for
+// which toolset ("Use the Microsoft C++ toolset from the command line",
+// Microsoft's C++ documentation). Programs for Arm hosts came with Visual Studio
+// 17.4; without them Windows emulates those for x64.
+func vcvarsArgument(host, target matrix.Platform, t toolset) string {
 	words := map[string]string{"x86_64": "amd64", "aarch64": "arm64"}
 	from, to := words[host.Arch], words[target.Arch]
-	if host.Arch == "aarch64" && !vs.hasTools("Hostarm64", msvcArch(target)) {
+	if host.Arch == "aarch64" && !t.has("Hostarm64", msvcArch(target)) {
 		from = "amd64"
 	}
+	argument := from + "_" + to
 	if from == to {
-		return to
+		argument = to
 	}
-	return from + "_" + to
+	if t.beside {
+		argument += vcvarsVersion + t.version.minor()
+	}
+	return argument
 }
 
 // msvcArch is Microsoft's word for an architecture in names of directories and in
@@ -187,6 +211,10 @@ func (m *MSVC) complete(said string) error {
 		return fmt.Errorf("sets no %s%s; repair the installation with Visual Studio's installer", strings.Join(lacks, ", no "), said)
 	}
 	m.Toolset = get("VCToolsVersion")
+	// vcvarsall.bat may fall back on another toolset than the one asked for.
+	if _, asked, ok := strings.Cut(m.Argument, vcvarsVersion); ok && !strings.HasPrefix(m.Toolset+".", asked+".") {
+		return fmt.Errorf("sets up toolset %s%s; repair toolset %s with Visual Studio's installer", m.Toolset, said, asked)
+	}
 	m.SDK = strings.Trim(get("WindowsSDKVersion"), `\ `)
 	if get("WindowsSdkDir") == "" || m.SDK == "" {
 		return fmt.Errorf("finds no Windows SDK%s; add component %s", said, known.Components["sdk"])

@@ -43,9 +43,10 @@ func (f MSVCFinder) environment(ctx context.Context, vs VisualStudio, argument s
 }
 
 // cacheKey is of all that the answer depends on: the installation, the batch file
-// and the default toolset, the SDKs, and what of the environment it sees.
+// and what it is called with, the toolsets and which is the default, the SDKs, and
+// what of the environment it sees.
 func (f MSVCFinder) cacheKey(vs VisualStudio, argument string) string {
-	facts := []any{msvcVersion, vs, argument, f.captureEnv()}
+	facts := []any{msvcVersion, vs, argument, vs.toolsets(), f.captureEnv()}
 	for _, path := range []string{vs.toolsetFile(), vs.vcvarsall()} {
 		data, _ := os.ReadFile(path)
 		facts = append(facts, string(data))

@@ -59,6 +59,9 @@ type visual struct {
 	prerelease   bool
 	batch        string // vcvarsall.bat; that of a working toolset if it is empty
 	tools        []string
+	// toolsets are those that it has, the one that it uses first before the
+	// others; one if it is empty. One ending in - has no compiler.
+	toolsets []string
 }
 
 const toolsetVersion = "14.44.35207"
@@ -66,17 +69,37 @@ const toolsetVersion = "14.44.35207"
 func (v visual) lay(t *testing.T) {
 	t.Helper()
 	build := filepath.Join(v.dir, "VC", "Auxiliary", "Build")
-	put(t, filepath.Join(build, "Microsoft.VCToolsVersion.default.txt"), toolsetVersion+"\r\n")
+	versions := v.toolsets
+	if len(versions) == 0 {
+		versions = []string{toolsetVersion}
+	}
+	put(t, filepath.Join(build, "Microsoft.VCToolsVersion.default.txt"), strings.TrimSuffix(versions[0], "-")+"\r\n")
 	text := v.batch
 	if text == "" {
-		text = batchFile(toolset(toolsetVersion, "Hostx64", "x64")...)
+		text = batchFile(sideBySide("x64", versions...)...)
 	}
 	put(t, filepath.Join(build, "vcvarsall.bat"), text)
-	for _, dir := range append([]string{"Hostx64/x64"}, v.tools...) {
-		for _, name := range []string{"cl.exe", "link.exe"} {
-			put(t, filepath.Join(v.dir, "VC", "Tools", "MSVC", toolsetVersion, "bin", filepath.FromSlash(dir), name), "")
+	for _, version := range versions {
+		if version, empty := strings.CutSuffix(version, "-"); empty {
+			put(t, filepath.Join(v.dir, "VC", "Tools", "MSVC", version, "include", "vector"), "")
+			continue
+		}
+		for _, dir := range append([]string{"Hostx64/x64"}, v.tools...) {
+			for _, name := range []string{"cl.exe", "link.exe"} {
+				put(t, filepath.Join(v.dir, "VC", "Tools", "MSVC", version, "bin", filepath.FromSlash(dir), name), "")
+			}
 		}
 	}
+}
+
+// sideBySide are the lines of a batch file that sets up the first of the toolsets,
+// or by -vcvars_ver=14.44 that one: cmd.exe hands its parts on as %2 and %3.
+func sideBySide(target string, versions ...string) []string {
+	lines := []string{`set "__toolset=` + versions[0] + `"`}
+	for _, v := range versions[1:] {
+		lines = append(lines, `if "%2 %3"=="-vcvars_ver `+v[:len("14.44")]+`" set "__toolset=`+v+`"`)
+	}
+	return append(lines, toolset("%__toolset%", "Hostx64", target)...)
 }
 
 func (v visual) json(t *testing.T) string {
@@ -259,6 +282,73 @@ func TestMSVCChoice(t *testing.T) {
 	}
 }
 
+// TestMSVCToolsets has nvcc get a toolset that it takes where there is one, in
+// the newest installation that has it.
+func TestMSVCToolsets(t *testing.T) {
+	const newest, fits, old = "14.50.35717", "14.44.35207", "14.38.33130"
+	cuda13 := toolchain.Range{Min: 1910, Max: 1949}
+	vs18 := func(toolsets ...string) visual {
+		return visual{dir: "18", version: "18.0.11205.157", toolsets: toolsets}
+	}
+	vs17 := visual{dir: "17", version: "17.14.36301.6"}
+	tests := []struct {
+		name  string
+		takes toolchain.Range
+		list  []visual
+		want  string // the installation's directory, the argument and the toolset
+		found string // the others' versions and directories
+	}{
+		{"no nvcc", toolchain.Range{}, []visual{vs18(newest, fits), vs17}, "18 amd64 " + newest, ""},
+		{"an older installation", cuda13, []visual{vs18(newest), vs17}, "17 amd64 " + fits, ""},
+		{"the newest has it beside", cuda13, []visual{vs17, vs18(newest, fits)}, "18 amd64 -vcvars_ver=14.44 " + fits, ""},
+		{"several beside", cuda13, []visual{vs18(newest, "14.9.1", old, fits)}, "18 amd64 -vcvars_ver=14.44 " + fits, ""},
+		{"the default before a newer one", cuda13, []visual{vs18(old, fits)}, "18 amd64 " + old, ""},
+		{"older than the range of the default", toolchain.Range{Min: 1910, Max: 1939}, []visual{vs18(newest, fits, old)}, "18 amd64 -vcvars_ver=14.38 " + old, ""},
+		{"one beside without a compiler", cuda13, []visual{vs18(newest, fits+"-", old)}, "18 amd64 -vcvars_ver=14.38 " + old, ""},
+		{"a default without a compiler", cuda13, []visual{vs18(newest+"-", fits)}, "18 amd64 -vcvars_ver=14.44 " + fits, ""},
+		{"open below", toolchain.Range{Max: 1949}, []visual{vs18(newest, old)}, "18 amd64 -vcvars_ver=14.38 " + old, ""},
+		{"none", toolchain.Range{Max: 1929}, []visual{vs18(newest, old), vs17}, "18 amd64 " + newest, newest + " in 18, " + old + " in 18, " + fits + " in 17"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			root, env := windowsHost(t, tt.list...)
+			f := toolchain.MSVCFinder{Host: winX64, Env: env, Cache: filepath.Join(root, "cache"), Timeout: 20 * time.Second, Takes: tt.takes}
+			for _, of := range []string{"vcvarsall.bat", "the cache"} {
+				m, err := f.Find(t.Context(), winX64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				where, err := filepath.Rel(root, m.Visual.Path)
+				if got := where + " " + m.Argument + " " + m.Toolset; err != nil || got != tt.want {
+					t.Errorf("%s: chose %s, %v, want %s", of, got, err, tt.want)
+				}
+				if want := filepath.Join(m.Visual.Path, "VC", "Tools", "MSVC", m.Toolset, "bin", "Hostx64", "x64", "cl.exe"); filepath.Clean(m.Cl) != want {
+					t.Errorf("%s: the compiler is %s, want %s", of, m.Cl, want)
+				}
+				found := strings.ReplaceAll(strings.Join(m.Found, ", "), root+string(filepath.Separator), "")
+				if found != tt.found {
+					t.Errorf("%s: found %q, want %q", of, found, tt.found)
+				}
+			}
+		})
+	}
+}
+
+// TestMSVCToolsetFails has vcvarsall.bat set up another toolset than the one
+// asked for, and fail for want of it.
+func TestMSVCToolsetFails(t *testing.T) {
+	for name, tt := range map[string]struct{ batch, fails string }{
+		"takes no heed": {batchFile(toolset("14.50.35717", "Hostx64", "x64")...), "vcvarsall.bat amd64 -vcvars_ver=14.44 sets up toolset 14.50.35717; repair toolset 14.44 with"},
+		"finds none":    {batchFile("echo [ERROR:vcvars.bat] Toolset directory for version 14.44 was not found.", "exit /b 1"), "it says: [ERROR:vcvars.bat] Toolset directory for version 14.44 was not found."},
+	} {
+		_, env := windowsHost(t, visual{dir: "18", version: "18.0", toolsets: []string{"14.50.35717", toolsetVersion}, batch: tt.batch})
+		f := toolchain.MSVCFinder{Host: winX64, Env: env, Timeout: 20 * time.Second, Takes: toolchain.Range{Max: 1949}}
+		if m, err := f.Find(t.Context(), winX64); err == nil || !strings.Contains(err.Error(), tt.fails) {
+			t.Errorf("%s: %+v, %v, want an error with %q", name, m, err, tt.fails)
+		}
+	}
+}
+
 func TestMSVCHangs(t *testing.T) {
 	_, env := windowsHost(t, visual{dir: "vs", version: "17.0", batch: batchFile(":again", "goto again")})
 	start := time.Now()
@@ -383,6 +473,9 @@ func TestMSVCCache(t *testing.T) {
 		func() {
 			put(t, filepath.Join(root, "pf86", "Windows Kits", "10", "Include", "10.0.26200.0", "x.h"), "")
 		},
+		func() {
+			put(t, filepath.Join(root, "vs", "VC", "Tools", "MSVC", "14.38.33130", "include", "vector"), "")
+		},
 		func() { env = append(env, "ProgramW6432="+filepath.Join(root, "other")) },
 		func() {
 			v := visual{dir: filepath.Join(root, "vs"), version: "17.1"}
@@ -425,6 +518,18 @@ func TestDeveloperPrompt(t *testing.T) {
 	}
 	if got.Visual.Path != filepath.Join(root, "vs") {
 		t.Errorf("it is that of %q", got.Visual.Path)
+	}
+	// It is kept to, whatever nvcc takes.
+	nvcc := toolchain.NVCC{Of: "toolkit cuda", Header: filepath.Join(root, "host_config.h")}
+	put(t, nvcc.Header, strings.ReplaceAll(msvcHeader, "1950", "1940"))
+	kept, err := toolchain.MSVCFinder{Host: winX64, Env: open, Takes: nvcc.TakesMSVC(open)}.Find(t.Context(), winX64)
+	if err != nil || text(t, kept) != text(t, got) {
+		t.Errorf("with an nvcc that does not take it, the prompt gives %+v, %v", kept, err)
+	}
+	d := &toolchain.Doctor{Host: winX64, Dir: root}
+	c := d.HostCompiler(t.Context(), toolchain.Build{Row: msvcRow(), Env: open, Windows: toolchain.WindowsHost{MSVC: kept}}, nvcc)
+	if !c.Blocks || c.Detail != "of the developer prompt that this runs in" || !strings.HasSuffix(c.Get, "; or start relmat outside of this developer prompt, whose compiler it keeps to") {
+		t.Errorf("nvcc's check of the prompt is %+v", c)
 	}
 	if _, err := find(t, winX64, winArm, open, ""); err == nil || !strings.Contains(err.Error(), "this developer prompt is for x64, the target is for arm64: start relmat outside of it") {
 		t.Errorf("a prompt for another target: %v", err)

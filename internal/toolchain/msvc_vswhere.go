@@ -112,26 +112,86 @@ func (f MSVCFinder) askVSWhere(ctx context.Context, path, component string, more
 	return list, nil
 }
 
-// newest picks the newest installation that can be used.
-func newest(list []VisualStudio, target matrix.Platform) (VisualStudio, error) {
+// toolset is a compiler and linker of an installation, which can have several.
+type toolset struct {
+	of      VisualStudio
+	version Version
+	// beside tells that it is not the one that the installation uses first.
+	beside bool
+}
+
+// toolsets lists those for the target of the installations that can be used: of
+// the newest installation first, and of each the one that it uses first, then the
+// others, the newest first. lacks says of the rest why it is none.
+func toolsets(list []VisualStudio, target matrix.Platform) (found []toolset, lacks []string) {
 	list = slices.Clone(list)
 	slices.SortStableFunc(list, func(a, b VisualStudio) int {
 		va, _ := ParseVersion(a.Version)
 		vb, _ := ParseVersion(b.Version)
 		return vb.Compare(va)
 	})
-	var why []string
 	for _, vs := range list {
-		err := vs.usable(target)
-		if err == nil {
-			return vs, nil
+		err := vs.usable()
+		if err != nil {
+			lacks = append(lacks, fmt.Sprintf("%s: %v", vs.Path, err))
+			continue
 		}
-		why = append(why, fmt.Sprintf("%s: %v", vs.Path, err))
+		first, err := vs.toolset()
+		switch {
+		case err != nil:
+		case toolset{of: vs, version: first}.compiles(target):
+			found = append(found, toolset{of: vs, version: first})
+		default:
+			err = fmt.Errorf("its toolset has no compiler for %s", msvcArch(target))
+		}
+		if err != nil {
+			lacks = append(lacks, fmt.Sprintf("%s: %v", vs.Path, err))
+		}
+		for _, v := range vs.toolsets() {
+			t := toolset{of: vs, version: v, beside: true}
+			if v.Text != first.Text && t.compiles(target) {
+				found = append(found, t)
+			}
+		}
 	}
-	return VisualStudio{}, fmt.Errorf("%w that can be used: %s", ErrNoMSVC, strings.Join(why, "; "))
+	return found, lacks
 }
 
-func (vs VisualStudio) usable(target matrix.Platform) error {
+// choose picks the first that nvcc takes; where it takes none, or there is no
+// nvcc, the first of those that an installation uses first.
+func choose(found []toolset, takes Range) (t toolset, fits, ok bool) {
+	anything := takes == (Range{})
+	for _, t := range found {
+		if !anything && takes.Has(t.version.mscVer()) || anything && !t.beside {
+			return t, true, true
+		}
+	}
+	i := slices.IndexFunc(found, func(t toolset) bool { return !t.beside })
+	if i < 0 {
+		return toolset{}, false, false
+	}
+	return found[i], anything, true
+}
+
+// mscVer is what the compiler of a toolset defines as _MSC_VER: 1944 for 14.44
+// ("Predefined macros", Microsoft's C++ documentation).
+func (v Version) mscVer() int { return 1900 + v.at(1) }
+
+// minor is the version up to its second number: 14.44.
+func (v Version) minor() string { return fmt.Sprintf("%d.%02d", v.at(0), v.at(1)) }
+
+// has tells whether the toolset has the compiler for the target that runs on the
+// host: Hostx64, Hostarm64.
+func (t toolset) has(host, target string) bool {
+	return isFile(filepath.Join(t.of.Path, "VC", "Tools", "MSVC", t.version.Text, "bin", host, target, "cl.exe"))
+}
+
+// compiles tells whether it has a compiler for the target on any host.
+func (t toolset) compiles(target matrix.Platform) bool {
+	return slices.ContainsFunc([]string{"Hostx64", "Hostarm64", "Hostx86"}, func(host string) bool { return t.has(host, msvcArch(target)) })
+}
+
+func (vs VisualStudio) usable() error {
 	switch {
 	case vs.Complete != nil && !*vs.Complete:
 		return errors.New("its installation is not complete")
@@ -140,15 +200,7 @@ func (vs VisualStudio) usable(target matrix.Platform) error {
 	case !isFile(vs.vcvarsall()):
 		return fmt.Errorf("it has no %s", vs.vcvarsall())
 	}
-	if _, err := vs.toolset(); err != nil {
-		return err
-	}
-	for _, host := range []string{"Hostx64", "Hostarm64", "Hostx86"} {
-		if vs.hasTools(host, msvcArch(target)) {
-			return nil
-		}
-	}
-	return fmt.Errorf("its toolset has no compiler for %s", msvcArch(target))
+	return nil
 }
 
 func (vs VisualStudio) vcvarsall() string {
@@ -162,23 +214,29 @@ func (vs VisualStudio) toolsetFile() string {
 }
 
 // toolset is the version of the compiler that an installation uses first.
-func (vs VisualStudio) toolset() (string, error) {
+func (vs VisualStudio) toolset() (Version, error) {
 	data, err := os.ReadFile(vs.toolsetFile())
 	if err != nil {
-		return "", err
+		return Version{}, err
 	}
 	v, ok := ParseVersion(string(data))
 	if !ok {
-		return "", fmt.Errorf("%s states no version, it says %q", vs.toolsetFile(), firstWords(string(data)))
+		return Version{}, fmt.Errorf("%s states no version, it says %q", vs.toolsetFile(), firstWords(string(data)))
 	}
-	return v.Text, nil
+	return v, nil
 }
 
-// hasTools tells whether the toolset has the compiler for the target that runs on
-// the host: Hostx64, Hostarm64.
-func (vs VisualStudio) hasTools(host, target string) bool {
-	version, err := vs.toolset()
-	return err == nil && isFile(filepath.Join(vs.Path, "VC", "Tools", "MSVC", version, "bin", host, target, "cl.exe"))
+// toolsets are the versions of all of them, the newest first.
+func (vs VisualStudio) toolsets() []Version {
+	entries, _ := os.ReadDir(filepath.Join(vs.Path, "VC", "Tools", "MSVC"))
+	var list []Version
+	for _, e := range entries {
+		if v, ok := ParseVersion(e.Name()); ok && v.Text == e.Name() {
+			list = append(list, v)
+		}
+	}
+	slices.SortFunc(list, func(a, b Version) int { return b.Compare(a) })
+	return list
 }
 
 // extras are the directories of the programs that Visual Studio's installer

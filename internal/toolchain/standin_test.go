@@ -22,7 +22,7 @@ type standIn struct {
 	// Answers are tried in order; that counts all of whose words are among the
 	// arguments.
 	Answers []reply
-	// Cmd makes it a cmd.exe that knows SET, ECHO, GOTO and EXIT; Windows has
+	// Cmd makes it a cmd.exe that knows SET, IF, ECHO, GOTO and EXIT; Windows has
 	// its own.
 	Cmd bool
 }
@@ -120,7 +120,7 @@ func put(t *testing.T, path, text string) {
 	}
 }
 
-var captureLine = regexp.MustCompile(`^set > "([^"]+)" & "([^"]+)" (\S+) 1>&2 & .*set > "([^"]+)"`)
+var captureLine = regexp.MustCompile(`^set > "([^"]+)" & "([^"]+)" ([^"&|<>]+) 1>&2 & .*set > "([^"]+)"`)
 
 // batch runs the batch file of a capture line as cmd.exe would, as far as the
 // tests' own batch files go.
@@ -140,23 +140,38 @@ func batch(line string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	variable := regexp.MustCompile(`%(\w*)%|%~dp0|%1`)
+	// An equals sign separates arguments of a batch file, too.
+	args := strings.FieldsFunc(m[2], func(r rune) bool { return strings.ContainsRune(" =,;", r) })
+	variable := regexp.MustCompile(`%(\w*)%|%~dp0|%[1-9]`)
+	expand := func(text string) string {
+		return variable.ReplaceAllStringFunc(text, func(v string) string {
+			switch {
+			case v == "%%":
+				return "%"
+			case v == "%~dp0":
+				return filepath.Dir(m[1]) + string(filepath.Separator)
+			case strings.HasSuffix(v, "%"):
+				return os.Getenv(strings.Trim(v, "%"))
+			}
+			if n := int(v[1] - '0'); n <= len(args) {
+				return args[n-1]
+			}
+			return ""
+		})
+	}
+	condition := regexp.MustCompile(`^if "([^"]*)"=="([^"]*)" `)
 	for text := range strings.Lines(string(data)) {
 		text = strings.TrimSpace(text)
+		if c := condition.FindStringSubmatch(text); c != nil {
+			if expand(c[1]) != expand(c[2]) {
+				continue
+			}
+			text = strings.TrimPrefix(text, c[0])
+		}
 		switch {
 		case strings.HasPrefix(text, `set "`):
 			name, value, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(text, `set "`), `"`), "=")
-			os.Setenv(name, variable.ReplaceAllStringFunc(value, func(v string) string {
-				switch v {
-				case "%%":
-					return "%"
-				case "%~dp0":
-					return filepath.Dir(m[1]) + string(filepath.Separator)
-				case "%1":
-					return m[2]
-				}
-				return os.Getenv(strings.Trim(v, "%"))
-			}))
+			os.Setenv(name, expand(value))
 		case strings.HasPrefix(text, "echo "):
 			fmt.Fprintln(os.Stderr, strings.TrimPrefix(text, "echo "))
 		case strings.HasPrefix(text, "goto "):
