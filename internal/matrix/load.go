@@ -96,15 +96,28 @@ func child(n *yaml.Node, key string) *yaml.Node {
 // problem notes a problem of the value at path. One that the file lacks is
 // noted at the name of the nearest place above it.
 func (f *File) problem(path, hint, format string, args ...any) {
+	f.problems.add(f.node(path), path, fmt.Sprintf(format, args...), hint)
+}
+
+// ErrorAt is an error of a value that shows only when the matrix is used: an
+// *Error with the value's place, as Load makes it.
+func (f *File) ErrorAt(path, hint, format string, args ...any) error {
+	p := &problems{file: f.problems.file, lines: f.problems.lines}
+	p.add(f.node(path), path, fmt.Sprintf(format, args...), hint)
+	return p.err()
+}
+
+// node is that of the value at path or, where the file lacks it, the name of the
+// nearest place above it.
+func (f *File) node(path string) *yaml.Node {
 	if n := f.at.nodes[path]; n != nil {
-		f.problems.add(n, path, fmt.Sprintf(format, args...), hint)
-		return
+		return n
 	}
 	at := path
 	for f.at.keys[at] == nil && f.at.nodes[at] == nil && at != "" {
 		at = at[:max(strings.LastIndexAny(at, ".["), 0)]
 	}
-	f.problems.add(cmp.Or(f.at.keys[at], f.at.nodes[at]), path, fmt.Sprintf(format, args...), hint)
+	return cmp.Or(f.at.keys[at], f.at.nodes[at])
 }
 
 // nameProblem notes a problem of the name at path, not of its value.

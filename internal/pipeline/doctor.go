@@ -133,6 +133,9 @@ func (s *Session) diagnose(ctx context.Context, doctor *toolchain.Doctor, row ma
 	if c, ok := s.checkPins(); ok {
 		checks = append(checks, c)
 	}
+	if c, ok := s.diagnoseSources(row); ok {
+		checks = append(checks, c)
+	}
 	if toolchain.UsesHostCUDA(row, doctor.Host) {
 		checks = append(checks, doctor.CheckHostCUDA(s.Env))
 	}

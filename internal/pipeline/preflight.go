@@ -34,6 +34,9 @@ func (s *Session) preflight(ctx context.Context, sel matrix.Selection, o Release
 				return "", false, fmt.Errorf("target %s is released as %s, and this host builds it for %s: make its part on a host of %s",
 					row.Name, row.Released(), row.Triple, strings.Join(releaseHosts(row), " or "))
 			}
+			if err := s.checkSources(row); err != nil {
+				return "", false, err
+			}
 			if err := s.preflightCompiler(ctx, row, matrix.Host()); err != nil {
 				return "", false, err
 			}

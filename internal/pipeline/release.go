@@ -271,6 +271,11 @@ func (s *Session) Build(ctx context.Context, rows []matrix.Row) (map[string]map[
 // Bundle gathers the packages of the targets, by target.
 func (s *Session) Bundle(ctx context.Context, rows []matrix.Row) (map[string][]Bundle, error) {
 	out := map[string][]Bundle{}
+	for _, row := range rows {
+		if err := s.checkSources(row); err != nil {
+			return nil, err
+		}
+	}
 	err := s.each(ctx, rows, func(row matrix.Row) error {
 		b, err := s.build(ctx, row)
 		if err == nil {
