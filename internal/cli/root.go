@@ -89,6 +89,13 @@ exactly that.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	a.register(root)
 	root.AddCommand(a.initCmd(), a.planCmd(), a.configCmd(), a.buildCmd(), a.bundleCmd(), a.inspectCmd(), a.verifyCmd(), a.smokeCmd(), a.releaseCmd(), a.publishCmd(), a.promoteCmd(), a.statusCmd(), a.toolkitCmd(), a.doctorCmd(), a.schemaCmd(), a.cleanCmd(), a.versionCmd())
+	// cobra's own takes any word and shows its help.
+	root.InitDefaultCompletionCmd("completion")
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "completion" {
+			cmd.Args, cmd.RunE = noArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+	}
 	return root
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/relmat/relmat/internal/matrix"
 	"github.com/relmat/relmat/internal/pipeline"
 )
 
@@ -22,6 +23,9 @@ their sizes; a later fetch finds them.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.session(func(s *pipeline.Session) error {
 				o.Names = args
+				if err := checkPlatforms(o); err != nil {
+					return err
+				}
 				locks, err := s.LockToolkits(cmd.Context(), o)
 				return a.toolkits(locks, err)
 			})
@@ -37,6 +41,9 @@ CUDA_HOME.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.session(func(s *pipeline.Session) error {
 				o.Names = args
+				if err := checkPlatforms(o); err != nil {
+					return err
+				}
 				homes, err := s.FetchToolkits(cmd.Context(), o)
 				return a.toolkits(homes, err)
 			})
@@ -52,6 +59,16 @@ CUDA_HOME.`,
 	}
 	cmd.AddCommand(lock, fetch)
 	return cmd
+}
+
+// checkPlatforms refuses words that are no platform.
+func checkPlatforms(o pipeline.ToolkitOptions) error {
+	for _, name := range o.Platforms {
+		if _, err := matrix.ParsePlatform(name); err != nil {
+			return &usageError{fmt.Errorf("--platform: %w; one is linux, macos or windows, '-', and x86_64 or aarch64", err)}
+		}
+	}
+	return nil
 }
 
 func (a *app) toolkits(list []pipeline.ToolkitResult, err error) error {

@@ -106,10 +106,11 @@ type Selection struct {
 	Full bool
 }
 
-// SelectionError says that no target can be worked on as it was asked for.
-type SelectionError struct{ message string }
+// SelectionError says that no target, or no toolkit, can be worked on as it was
+// asked for.
+type SelectionError struct{ Message string }
 
-func (e *SelectionError) Error() string { return e.message }
+func (e *SelectionError) Error() string { return e.Message }
 
 func selectionError(format string, args ...any) error {
 	return &SelectionError{fmt.Sprintf(format, args...)}

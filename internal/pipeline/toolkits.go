@@ -174,11 +174,11 @@ func (s *Session) toolkitNames(names []string) ([]string, error) {
 		names = known
 	}
 	if len(known) == 0 {
-		return nil, fmt.Errorf("%s has no toolkits", s.File.Path)
+		return nil, &matrix.SelectionError{Message: s.File.Path + " has no toolkits"}
 	}
 	for _, n := range names {
 		if !slices.Contains(known, n) {
-			return nil, fmt.Errorf("%s has no toolkit %q; it has %s", s.File.Path, n, strings.Join(known, ", "))
+			return nil, &matrix.SelectionError{Message: fmt.Sprintf("%s has no toolkit %q; it has %s", s.File.Path, n, strings.Join(known, ", "))}
 		}
 	}
 	return names, nil
