@@ -82,6 +82,20 @@ func TestOpenFails(t *testing.T) {
 	}
 }
 
+// TestWeakSignature refuses a signature whose SHA-256 of the file is signed by
+// way of SHA-1, whatever the tool says of it.
+func TestWeakSignature(t *testing.T) {
+	files := filepath.Join("..", "objfile", "testdata", "authenticode")
+	tool := &Tool{o: Options{OS: "windows"}}
+	err := tool.check(filepath.Join(files, "plain.exe"), filepath.Join(files, "weak.exe"), &Signed{})
+	if err == nil || !strings.Contains(err.Error(), "signer's entry with SHA-1") {
+		t.Errorf("%v", err)
+	}
+	if err := tool.check(filepath.Join(files, "plain.exe"), filepath.Join(files, "stamped.exe"), &Signed{}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestIdentity(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"tool", "a.p12", "roots.pem"} {

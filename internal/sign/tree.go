@@ -294,8 +294,8 @@ func (t *Tool) check(from, to string, s *Signed) error {
 	if !bytes.Equal(before, a.Digest) {
 		return errors.New("what was signed is not what was built: the tool changed more than the signature")
 	}
-	if a.Hash == crypto.SHA1 {
-		return errors.New("it is signed with SHA-1, which Windows refuses")
+	if err := a.Strong(); err != nil {
+		return err
 	}
 	s.By, s.Time = objfile.NameOf(a.Signer), a.Time
 	now := time.Now()

@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -126,8 +125,8 @@ func (s *subject) misSigned(e *entry, promised matrix.Sign, said string) (messag
 		return "has no Authenticode signature, and " + who, signAnew
 	case err != nil:
 		return "has a signature that is not right: " + firstLine(err.Error()), signAnew
-	case a.Hash == crypto.SHA1:
-		return "is signed with SHA-1, which Windows refuses", "sign it with SHA-256"
+	case a.Strong() != nil:
+		return "has a weak signature: " + firstLine(a.Strong().Error()), signAnew
 	case a.Time.IsZero() && promised.Stamped():
 		return "has a signature without a time stamp, which ends with its certificate on " + a.Signer.NotAfter.UTC().Format(time.DateOnly), signAnew
 	case said != "" && objfile.NameOf(a.Signer) != said:
