@@ -10,6 +10,7 @@ package sign
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -142,7 +143,7 @@ func Open(o Options) (_ *Tool, err error) {
 	t := &Tool{o: o, keystore: o.Sign.Keystore}
 	defer func() {
 		if err != nil {
-			t.removePrivate()
+			err = errors.Join(err, t.removePrivate())
 		}
 	}()
 	if t.program, err = entry.lookup(o.Sign, o.Env); err != nil {
@@ -189,8 +190,7 @@ func (t *Tool) Close(ctx context.Context) error {
 	if o, ok := t.signer.(opener); ok && t.opened {
 		err = o.close(context.WithoutCancel(ctx))
 	}
-	t.removePrivate()
-	return err
+	return errors.Join(err, t.removePrivate())
 }
 
 // path is a path of the matrix on this machine.
@@ -216,9 +216,13 @@ func (t *Tool) privateDir() (string, error) {
 	return t.private, err
 }
 
-func (t *Tool) removePrivate() {
-	if t.private != "" {
-		_ = os.RemoveAll(t.private)
-		t.private = ""
+func (t *Tool) removePrivate() error {
+	if t.private == "" {
+		return nil
 	}
+	if err := fsx.RemoveAll(t.private); err != nil {
+		return fmt.Errorf("a copy of the keystore is still in %s; remove that directory: %w", t.private, err)
+	}
+	t.private = ""
+	return nil
 }

@@ -96,6 +96,28 @@ func TestWeakSignature(t *testing.T) {
 	}
 }
 
+// TestKeystoreThatStays tells where a keystore lies that could not be removed.
+func TestKeystoreThatStays(t *testing.T) {
+	env := []string{ProgramVariable + "=" + os.Args[0], "TMPDIR=" + t.TempDir(), "P12=cDEy"}
+	tool, err := Open(Options{Sign: matrix.Sign{Tool: "jsign", Keystore: "env:P12"}, OS: "windows", Env: env, Secrets: &Secrets{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// No system removes a directory by this name of it, not even for root.
+	whole := tool.private
+	tool.private = whole + string(filepath.Separator) + "."
+	if err := tool.Close(t.Context()); err == nil || !strings.Contains(err.Error(), "keystore is still in "+whole) {
+		t.Errorf("%v", err)
+	}
+	tool.private = whole
+	if err := tool.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(whole); err == nil {
+		t.Errorf("%s is there", whole)
+	}
+}
+
 func TestIdentity(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"tool", "a.p12", "roots.pem"} {

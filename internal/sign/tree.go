@@ -123,16 +123,17 @@ func Whole(dir string) ([]byte, error) {
 // Tree makes the package of src anew in the existing directory dst, with the
 // files at paths signed. Of all others it makes further names. count receives
 // as many bytes as src has.
-func (t *Tool) Tree(ctx context.Context, src, dst string, paths []string, count io.Writer) ([]Signed, error) {
+func (t *Tool) Tree(ctx context.Context, src, dst string, paths []string, count io.Writer) (_ []Signed, err error) {
 	m, name, err := readManifest(src)
 	if err != nil {
 		return nil, err
 	}
-	work, err := os.MkdirTemp(dst, ".work-") // it goes with the directory, whatever happens
+	work, err := os.MkdirTemp(dst, ".work-") // a killed run leaves it in dst, which goes as a whole
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(work)
+	// What stays of it would be packed.
+	defer func() { err = errors.Join(err, fsx.RemoveAll(work)) }()
 	if o, ok := t.signer.(opener); ok && !t.opened {
 		if err := o.open(ctx); err != nil {
 			return nil, err
@@ -165,7 +166,7 @@ func (t *Tool) Tree(ctx context.Context, src, dst string, paths []string, count 
 			if err != nil {
 				return nil, fmt.Errorf("signing %s: %w", f.Path, err)
 			}
-			if err := os.Rename(filepath.Join(work, filepath.Base(to)), to); err != nil {
+			if err := fsx.Rename(filepath.Join(work, filepath.Base(to)), to); err != nil {
 				return nil, err
 			}
 			if f.SHA256, f.Size, err = fsx.SHA256File(to); err != nil {
@@ -196,7 +197,7 @@ func (zero) Read(p []byte) (int, error) {
 func (t *Tool) file(ctx context.Context, from, to string, mode os.FileMode) (*Signed, error) {
 	s := &Signed{}
 	fresh := func() error {
-		if err := os.Remove(to); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := fsx.Remove(to); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 		return copyFile(from, to, mode|0o200)
