@@ -44,7 +44,7 @@ type (
 		Verify(ctx context.Context, file string) error
 	}
 	// opener does once what has to be done before the first file; close undoes
-	// it.
+	// what was done of it, also where open failed or was never called.
 	opener interface {
 		open(ctx context.Context) error
 		close(ctx context.Context) error
@@ -187,7 +187,7 @@ func (t *Tool) Identity() []string { return t.identity }
 // Close removes what was made for the tool, also where the run was interrupted.
 func (t *Tool) Close(ctx context.Context) error {
 	var err error
-	if o, ok := t.signer.(opener); ok && t.opened {
+	if o, ok := t.signer.(opener); ok {
 		err = o.close(context.WithoutCancel(ctx))
 	}
 	return errors.Join(err, t.removePrivate())
