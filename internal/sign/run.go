@@ -53,7 +53,7 @@ func (t *Tool) run(ctx context.Context, c call) (string, error) {
 	var env, secrets []string
 	for _, kv := range t.o.Env {
 		name, value, _ := strings.Cut(kv, "=")
-		own := slices.Contains(t.o.Sign.Pass, name)
+		own := slices.ContainsFunc(t.o.Sign.Pass, func(p string) bool { return proc.SameKey(p, name) })
 		if own || slices.ContainsFunc(passed, func(p string) bool { return strings.EqualFold(p, name) }) {
 			env = append(env, kv)
 		}

@@ -173,7 +173,8 @@ func Open(o Options) (_ *Tool, err error) {
 		t.identity = append(t.identity, f.key+" "+sum)
 	}
 	for _, name := range o.Sign.Pass {
-		if !slices.ContainsFunc(o.Env, func(kv string) bool { return strings.HasPrefix(kv, name+"=") }) {
+		set := func(kv string) bool { key, _, ok := strings.Cut(kv, "="); return ok && proc.SameKey(key, name) }
+		if !slices.ContainsFunc(o.Env, set) {
 			return nil, fmt.Errorf("sign.pass: the variable %s is not set", name)
 		}
 	}

@@ -114,6 +114,14 @@ func TestSigntoolEnvironment(t *testing.T) {
 	}
 }
 
+// A variable in other letters is another one.
+func TestPassInOtherLetters(t *testing.T) {
+	_, err := Open(Options{Sign: matrix.Sign{Tool: "command", Command: []string{"/bin/sh"}, Pass: []string{"azure_x"}}, Env: []string{"AZURE_X=x"}, Secrets: &Secrets{}})
+	if err == nil || !strings.Contains(err.Error(), "azure_x is not set") {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestSigntoolKeystoreWithPassword puts a keystore into the user's store and
 // takes out again what was not there before, also where the import did not come
 // to its end; the password is on no command line.
