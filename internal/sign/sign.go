@@ -162,8 +162,9 @@ func Open(o Options) (_ *Tool, err error) {
 			return nil, fmt.Errorf("sign.password: %w", err)
 		}
 	}
-	for _, f := range []struct{ key, path string }{{"chain", o.Sign.Chain}, {"metadata", o.Sign.Metadata}, {"trust", o.Sign.Trust}} {
-		if f.path == "" {
+	for _, f := range []struct{ key, path string }{{"chain", o.Sign.Chain}, {"dlib", o.Sign.Dlib}, {"metadata", o.Sign.Metadata}, {"trust", o.Sign.Trust}} {
+		// What another layer of the matrix says of another tool is not used.
+		if f.path == "" || f.key != "trust" && !slices.Contains(takes(o.Sign.Tool), f.key) {
 			continue
 		}
 		sum, _, err := fsx.SHA256File(t.path(f.path))
@@ -180,6 +181,16 @@ func Open(o Options) (_ *Tool, err error) {
 	}
 	t.signer = entry.make(t)
 	return t, nil
+}
+
+// takes are the keys of sign that a tool has a use for.
+func takes(tool string) []string {
+	for _, s := range matrix.Signers() {
+		if s.Name == tool {
+			return s.Takes
+		}
+	}
+	return nil
 }
 
 // Identity tells apart what makes other signatures: tool, key and roots.

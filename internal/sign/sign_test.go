@@ -64,12 +64,20 @@ func TestGist(t *testing.T) {
 
 func TestOpenFails(t *testing.T) {
 	dir := t.TempDir()
+	here := []string{ProgramVariable + "=" + os.Args[0]}
+	if err := os.WriteFile(filepath.Join(dir, "m.json"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name  string
 		sign  matrix.Sign
 		env   []string
 		fails string
 	}{
+		{"no library", matrix.Sign{Tool: "signtool", Dlib: "no.dll", Metadata: "m.json"}, here, "sign.dlib: "},
+		{"no metadata", matrix.Sign{Tool: "signtool", Dlib: "m.json", Metadata: "no.json"}, here, "sign.metadata: "},
+		{"no chain", matrix.Sign{Tool: "signtool", Subject: "A", Chain: "no.pem"}, here, "sign.chain: "},
+		{"no roots", matrix.Sign{Tool: "signtool", Subject: "A", Trust: "no.pem"}, here, "sign.trust: "},
 		{"no tool", matrix.Sign{Tool: "osslsigncode"}, []string{"PATH=" + dir}, "osslsigncode is not in PATH"},
 		{"another's path", matrix.Sign{Tool: "jsign"}, []string{ProgramVariable + "=" + filepath.Join(dir, "x.jar")}, ProgramVariable},
 		{"unknown", matrix.Sign{Tool: "x"}, nil, `"x" is no tool`},
@@ -79,6 +87,14 @@ func TestOpenFails(t *testing.T) {
 		if _, err := Open(Options{Sign: tt.sign, OS: "windows", Dir: dir, Env: tt.env, Secrets: &Secrets{}}); err == nil || !strings.Contains(err.Error(), tt.fails) {
 			t.Errorf("%s: %v, want an error about %q", tt.name, err, tt.fails)
 		}
+	}
+	// That of another tool, which another layer of the matrix names, is not asked.
+	tool, err := Open(Options{Sign: matrix.Sign{Tool: "command", Command: []string{os.Args[0]}, Dlib: "no.dll", Chain: "no.pem"}, Dir: dir, Secrets: &Secrets{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tool.Close(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -155,5 +171,22 @@ func TestIdentity(t *testing.T) {
 	}
 	if strings.Contains(strings.Join(was, " "), "secret") {
 		t.Errorf("the password is in %q", was)
+	}
+	azure := func(dlib string) []string {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, "azure.dll"), []byte(dlib), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		tool, err := Open(Options{
+			Sign: matrix.Sign{Tool: "signtool", Dlib: "azure.dll", Metadata: "roots.pem"},
+			Dir:  dir, Env: []string{ProgramVariable + "=" + filepath.Join(dir, "tool")}, Secrets: &Secrets{},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tool.Identity()
+	}
+	if slices.Equal(azure("one"), azure("another")) {
+		t.Error("another sign.dlib is the same")
 	}
 }

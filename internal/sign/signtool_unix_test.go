@@ -51,7 +51,10 @@ func openSigntool(t *testing.T, dir string, s matrix.Sign, env ...string) *Tool 
 // them.
 func TestSigntoolArguments(t *testing.T) {
 	dir, calls := standIn(t, "")
-	for _, name := range []string{"a.pfx", "chain.cer", "m.json"} {
+	if err := os.Mkdir(filepath.Join(dir, "x"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a.pfx", "chain.cer", "m.json", "x/Azure.CodeSigning.Dlib.dll"} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
