@@ -1,6 +1,6 @@
 // Package sign puts signatures into the project's own programs and libraries,
 // so that systems say who made them. What others made is left as it is, byte
-// for byte. The signed package is another tree: the one that was bundled may
+// for byte, as far as that can be told (see Own). The signed package is another tree: the one that was bundled may
 // share its files with a cache.
 //
 // Each tool is a Signer in a file of its own. What they have made is held
@@ -23,7 +23,7 @@ import (
 )
 
 // Version changes with what the stage makes of the same inputs.
-const Version = 1
+const Version = 2
 
 // Signer is a tool that signs.
 type Signer interface {

@@ -1,12 +1,14 @@
 package sign
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/relmat/relmat/internal/manifest"
 	"github.com/relmat/relmat/internal/matrix"
 )
 
@@ -95,6 +97,75 @@ func TestOpenFails(t *testing.T) {
 	}
 	if err := tool.Close(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestOwn is what is signed: what Cargo linked, and of an OUT_DIR what neither a
+// signature nor sign.except says to be somebody else's.
+func TestOwn(t *testing.T) {
+	dir := t.TempDir()
+	outDir := manifest.OutDirOf("core")
+	files := []struct {
+		path, content string
+		origin        manifest.Origin
+		from          string
+	}{
+		{"bin/demo.exe", "plain.exe", manifest.Build, ""},
+		{"bin/own.dll", "plain.exe", manifest.Build, outDir},
+		{"bin/blas.dll", "plain.exe", manifest.Build, outDir},
+		{"bin/signed.dll", "stamped.exe", manifest.Build, outDir},
+		{"bin/header.h", "roots.pem", manifest.Build, outDir},
+		{"bin/other.exe", "plain.exe", manifest.Prebuilt, ""},
+		{"bin/cudart64_13.dll", "plain.exe", manifest.Wheel, "nvidia-cuda-runtime 13.0.96"},
+		{"bin/checkout.dll", "plain.exe", manifest.Source, ""},
+	}
+	m := manifest.Manifest{Project: "p", Version: "1", Target: "w", Package: "p"}
+	for _, f := range files {
+		data, err := os.ReadFile(filepath.Join("..", "objfile", "testdata", "authenticode", f.content))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := filepath.Join(dir, filepath.FromSlash(f.path))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), os.WriteFile(p, data, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		m.Files = append(m.Files, manifest.File{Path: f.path, Size: int64(len(data)), Mode: "0644", Origin: f.origin, From: f.from})
+	}
+	write := func() {
+		t.Helper()
+		data, err := m.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, m.Name()), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write()
+	yes := true
+	for _, tt := range []struct {
+		sign matrix.Sign
+		want []string
+	}{
+		{matrix.Sign{}, []string{"bin/blas.dll", "bin/demo.exe", "bin/own.dll"}},
+		{matrix.Sign{Except: []string{"bin/blas.dll"}}, []string{"bin/demo.exe", "bin/own.dll"}},
+		{matrix.Sign{Except: []string{"bin/blas.dll"}, Prebuilt: &yes}, []string{"bin/demo.exe", "bin/other.exe", "bin/own.dll"}},
+	} {
+		got, err := Own(dir, tt.sign, "windows")
+		slices.Sort(got)
+		if err != nil || !slices.Equal(got, tt.want) {
+			t.Errorf("%+v: %q, %v; want %q", tt.sign, got, err, tt.want)
+		}
+	}
+	// A program that Cargo linked has no signature: somebody is between.
+	for i := range m.Files {
+		if m.Files[i].Path == "bin/signed.dll" {
+			m.Files[i].From = ""
+		}
+	}
+	write()
+	if _, err := Own(dir, matrix.Sign{}, "windows"); err == nil || !strings.Contains(err.Error(), `bin/signed.dll: it already has a signature, of "Demo Ltd."`) {
+		t.Errorf("%v", err)
 	}
 }
 

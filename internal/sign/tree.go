@@ -33,7 +33,9 @@ type Signed struct {
 }
 
 // Own lists the paths of the package at dir that the matrix wants to be
-// signed: native files of the project's own build.
+// signed: programs of the project's own build, and native files of its OUT_DIRs
+// that nobody has signed yet. A build script may lay somebody else's library
+// there: a signature says so, and where there is none sign.except does.
 func Own(dir string, s matrix.Sign, os string) ([]string, error) {
 	m, _, err := readManifest(dir)
 	if err != nil {
@@ -45,26 +47,29 @@ func Own(dir string, s matrix.Sign, os string) ([]string, error) {
 		if !own || s.Excepted(f.Path) {
 			continue
 		}
-		signs, err := native(filepath.Join(dir, filepath.FromSlash(f.Path)), os)
-		if err != nil {
+		signs, by, err := native(filepath.Join(dir, filepath.FromSlash(f.Path)), os)
+		switch {
+		case err != nil:
 			return nil, fmt.Errorf("%s: %w", f.Path, err)
-		}
-		if signs {
+		case !signs, by.Identified() && f.InOutDir():
+		case by.Identified():
+			return nil, fmt.Errorf("%s: it already has a signature, of %q, and relmat signs nothing that somebody else has signed; name it in sign.except, or build it without", f.Path, by.Signer)
+		default:
 			paths = append(paths, f.Path)
 		}
 	}
 	return paths, nil
 }
 
-// native tells whether a file is a program or library of the system, and
-// refuses one that somebody has signed.
-func native(path, system string) (bool, error) {
+// native tells whether a file is a program or library of the system, and who has
+// signed it.
+func native(path, system string) (_ bool, by objfile.Signature, _ error) {
 	objects, err := objfile.Open(path)
 	if err != nil {
 		if errors.Is(err, objfile.ErrFormat) {
-			return false, nil
+			return false, by, nil
 		}
-		return false, err
+		return false, by, err
 	}
 	format := objfile.PE
 	if system == "macos" {
@@ -72,13 +77,13 @@ func native(path, system string) (bool, error) {
 	}
 	for _, o := range objects {
 		if o.Format != format || o.Kind != objfile.Executable && o.Kind != objfile.Library && o.Kind != objfile.Bundle {
-			return false, nil
+			return false, by, nil
 		}
-		if k := o.Signature.Kind; k == "authenticode" || k == "identity" {
-			return false, fmt.Errorf("it already has a signature, of %q, and relmat signs nothing that somebody else has signed; name it in sign.except, or build it without", o.Signature.Signer)
+		if o.Signature.Identified() {
+			by = o.Signature
 		}
 	}
-	return len(objects) > 0, nil
+	return len(objects) > 0, by, nil
 }
 
 // readManifest reads the package's manifest and returns it with its name.

@@ -338,6 +338,21 @@ var signatureChecks = []check{
 		name: "of the project, with SHA-1 in the signer's entry", make: func(t tree) { t.theirs("bin/app.exe", "authenticode/weak.exe") }, promise: signed,
 		want: []string{"error bin/app.exe: has a weak signature: the file is digested with SHA-256, but its signer's entry with SHA-1"},
 	},
+	{name: "of an OUT_DIR, signed by somebody else", make: func(t tree) {
+		t.theirs("bin/other.dll", "authenticode/weak.exe")
+		t.manifest(func(m *manifest.Manifest) { listed(m, "bin/other.dll").From = manifest.OutDirOf("core") })
+	}, promise: signed},
+	{name: "of an OUT_DIR, not signed", make: func(t tree) {
+		t.pe("bin/own.dll", dll{})
+		t.manifest(func(m *manifest.Manifest) { listed(m, "bin/own.dll").From = manifest.OutDirOf("core") })
+	}, promise: signed, want: []string{"error bin/own.dll: has no Authenticode signature, and the matrix promises one of osslsigncode"}},
+	{name: "of an OUT_DIR, signed by relmat", make: func(t tree) {
+		t.theirs("bin/own.dll", "authenticode/weak.exe")
+		t.manifest(func(m *manifest.Manifest) {
+			f := listed(m, "bin/own.dll")
+			f.From, f.Signed = manifest.OutDirOf("core"), "Weak Ltd."
+		})
+	}, promise: signed, want: []string{"error bin/own.dll: has a weak signature"}},
 	{name: "for Apple silicon", make: func(t tree) { t.theirs("bin/program", "macho/program") }},
 	{name: "for Apple silicon, not signed", make: func(t tree) {
 		t.theirs("bin/program", "macho/program")

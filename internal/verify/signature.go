@@ -98,6 +98,10 @@ func (e *entry) ownProgram(promised matrix.Sign) bool {
 		if n.Format != objfile.PE && n.Format != objfile.MachO || !n.loads() {
 			return false
 		}
+		// What lay in an OUT_DIR with a signature is somebody else's, see sign.Own.
+		if e.listed != nil && e.listed.Signed == "" && e.listed.InOutDir() && n.Signature.Identified() {
+			return false
+		}
 	}
 	return true
 }
