@@ -2,7 +2,8 @@
 # Runs relmat's own tests for Windows under Wine: the ground that differs there
 # (processes, files, signing, the search for Visual Studio), the readers, and
 # relmat.exe itself by the scripts in internal/cli/testdata/windows, with
-# stand-ins for Cargo, rustc and git, which Wine does not have. Further arguments go to `go test`.
+# stand-ins for Cargo, rustc and git, which Wine does not have. Further arguments
+# go to `go test`.
 #
 # Packages whose tests ask tools of Unix to judge (readelf, zipinfo, tar, cc) run
 # on Linux alone; docs/limits.md says what that leaves open.
