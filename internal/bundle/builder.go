@@ -209,7 +209,7 @@ func (b *builder) files(f matrix.Files) error {
 		if err != nil {
 			return err
 		}
-		root, rel, origin, from = dir, f.OutDir, manifest.Build, "OUT_DIR of "+f.Crate
+		root, rel, origin, from = dir, f.OutDir, manifest.Build, manifest.OutDirOf(f.Crate)
 	case f.Toolkit != "":
 		switch {
 		case b.o.Toolkit != nil:

@@ -47,7 +47,8 @@ type File struct {
 	Origin Origin `json:"origin"`
 	// From says more of the origin, by name and version: the wheel
 	// ("nvidia-cublas 13.1.0.3"), the host's toolkit ("CUDA 13.0.2") or the
-	// package of its distribution ("libopenblas0-pthread 0.3.21+ds-4").
+	// package of its distribution ("libopenblas0-pthread 0.3.21+ds-4"). Of a file
+	// of the build it is OutDirOf, or empty for what Cargo linked.
 	From string `json:"from,omitempty"`
 	// Role is program, library, license, or empty. A library that somebody else
 	// built and that is released as a program has the role library.
@@ -58,6 +59,16 @@ type File struct {
 	// common name; empty for one that relmat did not sign.
 	Signed string `json:"signed,omitempty"`
 }
+
+const outDir = "OUT_DIR of "
+
+// OutDirOf is File.From of what the matrix takes out of the OUT_DIR of a crate's
+// build script.
+func OutDirOf(crate string) string { return outDir + crate }
+
+// InOutDir tells whether a file comes out of a build script's OUT_DIR. The build
+// has made it, or has only laid it there: nothing says which.
+func (f File) InOutDir() bool { return f.Origin == Build && strings.HasPrefix(f.From, outDir) }
 
 // HostLibrary is a library that the package needs and does not hold.
 type HostLibrary struct {

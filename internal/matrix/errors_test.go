@@ -311,6 +311,12 @@ var wrongs = []wrong{
 	{"secret of signing set for a build", "targets:\n", `targets:
   win: {triple: x86_64-pc-windows-msvc, sign: {tool: osslsigncode, keystore: "file:a.p12", password: "env:P", timestamp: []}, env: {P: §x}}
 `},
+	{"secret of signing in a build, in other letters", "targets:\n", `targets:
+  win: {triple: x86_64-pc-windows-msvc, sign: {tool: osslsigncode, keystore: "file:a.p12", password: "env:WINDOWS_P12", timestamp: []}, pass: §[windows_p12]}
+`},
+	{"secret of signing set for a build, in other letters", "targets:\n", `targets:
+  win: {triple: x86_64-pc-windows-msvc, sign: {tool: osslsigncode, keystore: "file:a.p12", password: "env:P", timestamp: []}, env: {p: §x}}
+`},
 	{"pattern that is none", "targets:\n", `targets:
   win: {triple: x86_64-pc-windows-msvc, sign: {tool: signtool, subject: A, timestamp: [], except: [§"["]}}
 `},

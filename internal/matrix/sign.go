@@ -201,13 +201,29 @@ func (f *File) checkRowSign(at string, row Row) {
 		f.problem(f.origin(at, row, "sign.command"), "name the file: {{.File}}", "signs nothing")
 	}
 	for _, name := range s.SecretVariables() {
-		if slices.Contains(row.Pass, name) {
-			f.problem(f.origin(at, row, "pass"), "take it out: a build must not see a secret of signing", "%s is a secret of sign", name)
+		const hint = "take it out: a build must not see a secret of signing"
+		// On Windows a name in other letters is the same variable, and a matrix
+		// is right on every host or on none.
+		for _, other := range row.Pass {
+			if strings.EqualFold(other, name) {
+				f.problem(f.origin(at, row, "pass"), hint, "%s is a secret of sign%s", other, spelled(other, name))
+			}
 		}
-		if _, ok := row.Env.Get(name); ok {
-			f.problem(f.origin(at, row, "env."+name), "take it out: a build must not see a secret of signing", "%s is a secret of sign", name)
+		for _, other := range row.Env.Keys {
+			if strings.EqualFold(other, name) {
+				f.problem(f.origin(at, row, "env."+other), hint, "%s is a secret of sign%s", other, spelled(other, name))
+			}
 		}
 	}
+}
+
+// spelled says that a variable is another one on Windows, which does not tell
+// capital letters from small ones.
+func spelled(variable, secret string) string {
+	if variable == secret {
+		return ""
+	}
+	return ": on Windows it is " + secret
 }
 
 // firstSet is the first key of the row below prefix that has a value.

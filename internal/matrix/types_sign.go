@@ -47,6 +47,7 @@ type Sign struct {
 	Trust string `yaml:"trust"`
 	// Prebuilt signs programs of somebody else's build, too. Default: false.
 	Prebuilt *bool `yaml:"prebuilt"`
-	// Except are patterns of paths in the package that are not signed.
+	// Except are patterns of paths in the package that are not signed, such as
+	// that of somebody else's library that comes by out-dir without a signature.
 	Except []string `yaml:"except"`
 }

@@ -28,6 +28,9 @@ type Authenticode struct {
 	// Hash is what the file was digested with, Digest the file's.
 	Hash   crypto.Hash
 	Digest []byte
+	// SignerHash is what the signer digested: the entry that holds Digest, and
+	// the attributes that the key has signed.
+	SignerHash crypto.Hash
 	// Signer is the certificate that signed, Certificates are all that the
 	// signature comes with.
 	Signer       *x509.Certificate
@@ -60,7 +63,7 @@ func VerifyAuthenticode(r io.ReaderAt, size int64) (*Authenticode, error) {
 	if !s.kind.Equal(oidSPCIndirect) {
 		return nil, fmt.Errorf("its signature is of content %s, which is not Authenticode's", s.kind)
 	}
-	a := &Authenticode{Signer: s.certificate, Certificates: s.certificates}
+	a := &Authenticode{SignerHash: s.hash, Signer: s.certificate, Certificates: s.certificates}
 	var want []byte
 	if a.Hash, want, err = indirectDigest(s.content); err != nil {
 		return nil, fmt.Errorf("its signature: %w", err)
@@ -214,6 +217,23 @@ func (a *Authenticode) readStamp(s *cmsSigned) error {
 		}
 		a.Stamper, a.stampers = token.certificate, token.certificates
 		return nil
+	}
+	return nil
+}
+
+// Strong tells whether the signature's digests are ones that Windows accepts. A
+// good digest of the file proves nothing where the key has signed a digest that
+// can be forged, so both count, and they must be of one algorithm (Microsoft,
+// "Windows Authenticode Portable Executable Signature Format", on DigestInfo).
+// Time stamps are not asked: their authorities still use SHA-1.
+func (a *Authenticode) Strong() error {
+	switch {
+	case a.Hash == crypto.SHA1:
+		return errors.New("the file is digested with SHA-1, which Windows refuses; sign it with SHA-256")
+	case a.SignerHash == crypto.SHA1:
+		return fmt.Errorf("the file is digested with %v, but its signer's entry with SHA-1, which Windows refuses; sign it with SHA-256 throughout", a.Hash)
+	case a.SignerHash != a.Hash:
+		return fmt.Errorf("the file is digested with %v, and its signer's entry with %v; Windows wants one for both", a.Hash, a.SignerHash)
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func TestVerifyAuthenticode(t *testing.T) {
 	if got, want := a.Time.UTC().Format("Jan _2 15:04:05 2006 MST"), strings.Replace(find(`Timestamp time: (.*)`), "GMT", "UTC", 1); got != want {
 		t.Errorf("time stamp %s, want %s", got, want)
 	}
-	if a.Hash != crypto.SHA256 || NameOf(a.Signer) != "Demo Ltd." || NameOf(a.Stamper) != "Throw-away Time" {
+	if a.Hash != crypto.SHA256 || a.SignerHash != crypto.SHA256 || a.Strong() != nil || NameOf(a.Signer) != "Demo Ltd." || NameOf(a.Stamper) != "Throw-away Time" {
 		t.Errorf("%v, %s, %s", a.Hash, NameOf(a.Signer), NameOf(a.Stamper))
 	}
 	roots := x509.NewCertPool()
@@ -93,6 +93,40 @@ func TestVerifyAuthenticode(t *testing.T) {
 	digest, err := AuthenticodeDigest(bytes.NewReader(plain), int64(len(plain)), crypto.SHA256)
 	if err != nil || !bytes.Equal(digest, a.Digest) {
 		t.Errorf("%x, %v; signed it has %x", digest, err, a.Digest)
+	}
+}
+
+// TestAuthenticodeStrong reads a file whose digest is SHA-256 and whose signer's
+// is SHA-1, and makes up the others.
+func TestAuthenticodeStrong(t *testing.T) {
+	a, err := verifyBytes(authenticodeFile(t, "weak.exe"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Hash != crypto.SHA256 || a.SignerHash != crypto.SHA1 {
+		t.Errorf("weak.exe: file %v, signer %v", a.Hash, a.SignerHash)
+	}
+	for _, tt := range []struct {
+		a     *Authenticode
+		fails string
+	}{
+		{a, "its signer's entry with SHA-1"},
+		{&Authenticode{Hash: crypto.SHA1, SignerHash: crypto.SHA1}, "the file is digested with SHA-1"},
+		{&Authenticode{Hash: crypto.SHA1, SignerHash: crypto.SHA256}, "the file is digested with SHA-1"},
+		{&Authenticode{Hash: crypto.SHA256, SignerHash: crypto.SHA512}, "one for both"},
+		{&Authenticode{Hash: crypto.SHA384, SignerHash: crypto.SHA384}, ""},
+	} {
+		if err := tt.a.Strong(); (err == nil) != (tt.fails == "") || err != nil && !strings.Contains(err.Error(), tt.fails) {
+			t.Errorf("file %v, signer %v: %v, want an error about %q", tt.a.Hash, tt.a.SignerHash, err, tt.fails)
+		}
+	}
+	// MD5 is not even read.
+	md5, sha1 := []byte{6, 8, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0xd, 2, 5}, []byte{6, 5, 0x2b, 0xe, 3, 2, 0x1a}
+	if _, err := hashOf(berElement{content: sha1}); err != nil {
+		t.Error(err)
+	}
+	if _, err := hashOf(berElement{content: md5}); err == nil || !strings.Contains(err.Error(), "is not known") {
+		t.Errorf("MD5: %v", err)
 	}
 }
 
@@ -200,7 +234,7 @@ func messageOf(tb testing.TB, name string) []byte {
 }
 
 func FuzzVerifyAuthenticode(f *testing.F) {
-	for _, name := range []string{"plain.exe", "bare.exe", "stamped.exe"} {
+	for _, name := range []string{"plain.exe", "bare.exe", "stamped.exe", "weak.exe"} {
 		f.Add(authenticodeFile(f, name))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -32,6 +32,7 @@ var (
 type cmsSigned struct {
 	kind         asn1.ObjectIdentifier // of the content
 	content      []byte                // of the content's one element
+	hash         crypto.Hash           // by which content and attributes are digested
 	certificate  *x509.Certificate
 	certificates []*x509.Certificate
 	signature    []byte
@@ -99,8 +100,7 @@ func (s *cmsSigned) verifySigner(info berElement, certificates []berElement) err
 	if s.certificate, err = x509.ParseCertificate(cert.raw); err != nil {
 		return fmt.Errorf("the signer's certificate: %w", err)
 	}
-	hash, err := hashOf(fields[2])
-	if err != nil {
+	if s.hash, err = hashOf(fields[2]); err != nil {
 		return err
 	}
 	if fields[3].tag != berContext {
@@ -115,7 +115,7 @@ func (s *cmsSigned) verifySigner(info berElement, certificates []berElement) err
 		return errors.New("the signer's entry has no signature")
 	}
 	s.signature = rest[0].content
-	h := hash.New()
+	h := s.hash.New()
 	h.Write(s.content)
 	if digest := octetsOf(attributes, oidMessageDigest); !bytes.Equal(digest, h.Sum(nil)) {
 		return errors.New("what is signed is not what it holds: the digests differ")
@@ -124,7 +124,7 @@ func (s *cmsSigned) verifySigner(info berElement, certificates []berElement) err
 	// which they stand (RFC 5652, section 5.4).
 	set := bytes.Clone(fields[3].raw)
 	set[0] = berSet | 0x20
-	if err := checkSignature(s.certificate, algorithm, hash, set, s.signature); err != nil {
+	if err := checkSignature(s.certificate, algorithm, s.hash, set, s.signature); err != nil {
 		return fmt.Errorf("the signature is not that of its certificate: %w", err)
 	}
 	for _, f := range rest[1:] {

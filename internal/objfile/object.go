@@ -150,6 +150,10 @@ type Signature struct {
 	Timestamped bool
 }
 
+// Identified tells whether somebody has signed: a linker's ad-hoc signature says
+// nothing of anybody.
+func (s Signature) Identified() bool { return s.Kind == "authenticode" || s.Kind == "identity" }
+
 // Section is a part of a file.
 type Section struct {
 	// Name is the section's; for Mach-O segment and section, as

@@ -20,7 +20,9 @@ const (
 	maxWorkDir     = 260 - 2 // the directory gets a backslash
 )
 
-func sameKey(a, b string) bool { return strings.EqualFold(a, b) }
+// SameKey tells whether two names of variables are one: on Windows capital and
+// small letters are.
+func SameKey(a, b string) bool { return strings.EqualFold(a, b) }
 
 // withExtension adds the first extension of env's PATHEXT with which there is
 // such a file, unless path is one of a program already.

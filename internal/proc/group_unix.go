@@ -10,7 +10,9 @@ import (
 	"time"
 )
 
-func sameKey(a, b string) bool { return a == b }
+// SameKey tells whether two names of variables are one: on Windows capital and
+// small letters are.
+func SameKey(a, b string) bool { return a == b }
 
 // What only Windows needs.
 func withExtension(path string, _ []string) string { return path }

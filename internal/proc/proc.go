@@ -224,7 +224,7 @@ func LookPath(name string, env []string) (string, error) {
 func Getenv(env []string, key string) string {
 	for i := len(env) - 1; i >= 0; i-- {
 		k, v, ok := strings.Cut(env[i], "=")
-		if ok && sameKey(k, key) {
+		if ok && SameKey(k, key) {
 			return v
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/relmat/relmat/internal/fsx"
 	"github.com/relmat/relmat/internal/matrix"
 	"github.com/relmat/relmat/internal/proc"
 )
@@ -52,7 +53,7 @@ func (t *Tool) run(ctx context.Context, c call) (string, error) {
 	var env, secrets []string
 	for _, kv := range t.o.Env {
 		name, value, _ := strings.Cut(kv, "=")
-		own := slices.Contains(t.o.Sign.Pass, name)
+		own := slices.ContainsFunc(t.o.Sign.Pass, func(p string) bool { return proc.SameKey(p, name) })
 		if own || slices.ContainsFunc(passed, func(p string) bool { return strings.EqualFold(p, name) }) {
 			env = append(env, kv)
 		}
@@ -110,14 +111,14 @@ func (e tool) lookup(s matrix.Sign, env []string) (string, error) {
 // old one's place.
 func inPlace(file string, do func(out string) error) error {
 	out := file + ".new"
-	if err := os.Remove(out); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := fsx.Remove(out); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	if err := do(out); err != nil {
-		_ = os.Remove(out)
+		_ = fsx.Remove(out) // Tree removes the directory, and tells if it cannot
 		return err
 	}
-	return os.Rename(out, file)
+	return fsx.Rename(out, file)
 }
 
 func copyFile(src, dst string, mode os.FileMode) (err error) {

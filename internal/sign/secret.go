@@ -84,6 +84,15 @@ func (s *Secrets) descriptor(number string) (string, error) {
 	return string(data), nil
 }
 
+// private refuses a file that others than its owner can read. On Windows rights
+// are no mode, and are not asked.
+func private(name string, info os.FileInfo) error {
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("others can read %s (mode %#o); chmod 600 it", name, info.Mode().Perm())
+	}
+	return nil
+}
+
 // privateFile reads a file that nobody but its owner can read.
 func privateFile(name, dir string) (string, error) {
 	name = filepath.FromSlash(name)
@@ -99,8 +108,8 @@ func privateFile(name, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("others can read %s (mode %#o); chmod 600 it", name, info.Mode().Perm())
+	if err := private(name, info); err != nil {
+		return "", err
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxSecret))
 	return string(data), err
@@ -116,6 +125,14 @@ func (t *Tool) readKeystore() error {
 	kind, name, _ := strings.Cut(s.Keystore, ":")
 	if kind == "file" {
 		t.keystore = t.path(name)
+		info, err := os.Stat(t.keystore)
+		if err != nil {
+			return err
+		}
+		// Its password alone keeps the key then, and can be tried at leisure.
+		if err := private(t.keystore, info); err != nil {
+			return err
+		}
 		sum, _, err := fsx.SHA256File(t.keystore)
 		t.identity = append(t.identity, "keystore "+sum)
 		return err

@@ -9,7 +9,39 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/relmat/relmat/internal/matrix"
 )
+
+// TestKeystoreOfOthers refuses a keystore that others can read.
+func TestKeystoreOfOthers(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "a.p12")
+	if err := os.WriteFile(file, []byte("p12"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open := func() error {
+		tool, err := Open(Options{
+			Sign: matrix.Sign{Tool: "jsign", Keystore: "file:a.p12"}, OS: "windows", Dir: dir,
+			Env: []string{ProgramVariable + "=/bin/sh"}, Secrets: &Secrets{},
+		})
+		if err != nil {
+			return err
+		}
+		return tool.Close(t.Context())
+	}
+	if err := open(); err != nil {
+		t.Error(err)
+	}
+	for _, mode := range []os.FileMode{0o640, 0o604} {
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := open(); err == nil || !strings.Contains(err.Error(), "sign.keystore: others can read "+file) || !strings.Contains(err.Error(), "chmod 600") {
+			t.Errorf("mode %#o: %v", mode, err)
+		}
+	}
+}
 
 func TestSecrets(t *testing.T) {
 	dir := t.TempDir()

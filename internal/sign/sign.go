@@ -1,6 +1,6 @@
 // Package sign puts signatures into the project's own programs and libraries,
 // so that systems say who made them. What others made is left as it is, byte
-// for byte. The signed package is another tree: the one that was bundled may
+// for byte, as far as that can be told (see Own). The signed package is another tree: the one that was bundled may
 // share its files with a cache.
 //
 // Each tool is a Signer in a file of its own. What they have made is held
@@ -10,6 +10,7 @@ package sign
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,7 +23,7 @@ import (
 )
 
 // Version changes with what the stage makes of the same inputs.
-const Version = 1
+const Version = 2
 
 // Signer is a tool that signs.
 type Signer interface {
@@ -43,7 +44,7 @@ type (
 		Verify(ctx context.Context, file string) error
 	}
 	// opener does once what has to be done before the first file; close undoes
-	// it.
+	// what was done of it, also where open failed or was never called.
 	opener interface {
 		open(ctx context.Context) error
 		close(ctx context.Context) error
@@ -142,7 +143,7 @@ func Open(o Options) (_ *Tool, err error) {
 	t := &Tool{o: o, keystore: o.Sign.Keystore}
 	defer func() {
 		if err != nil {
-			t.removePrivate()
+			err = errors.Join(err, t.removePrivate())
 		}
 	}()
 	if t.program, err = entry.lookup(o.Sign, o.Env); err != nil {
@@ -161,8 +162,9 @@ func Open(o Options) (_ *Tool, err error) {
 			return nil, fmt.Errorf("sign.password: %w", err)
 		}
 	}
-	for _, f := range []struct{ key, path string }{{"chain", o.Sign.Chain}, {"metadata", o.Sign.Metadata}, {"trust", o.Sign.Trust}} {
-		if f.path == "" {
+	for _, f := range []struct{ key, path string }{{"chain", o.Sign.Chain}, {"dlib", o.Sign.Dlib}, {"metadata", o.Sign.Metadata}, {"trust", o.Sign.Trust}} {
+		// What another layer of the matrix says of another tool is not used.
+		if f.path == "" || f.key != "trust" && !slices.Contains(takes(o.Sign.Tool), f.key) {
 			continue
 		}
 		sum, _, err := fsx.SHA256File(t.path(f.path))
@@ -172,12 +174,23 @@ func Open(o Options) (_ *Tool, err error) {
 		t.identity = append(t.identity, f.key+" "+sum)
 	}
 	for _, name := range o.Sign.Pass {
-		if !slices.ContainsFunc(o.Env, func(kv string) bool { return strings.HasPrefix(kv, name+"=") }) {
+		set := func(kv string) bool { key, _, ok := strings.Cut(kv, "="); return ok && proc.SameKey(key, name) }
+		if !slices.ContainsFunc(o.Env, set) {
 			return nil, fmt.Errorf("sign.pass: the variable %s is not set", name)
 		}
 	}
 	t.signer = entry.make(t)
 	return t, nil
+}
+
+// takes are the keys of sign that a tool has a use for.
+func takes(tool string) []string {
+	for _, s := range matrix.Signers() {
+		if s.Name == tool {
+			return s.Takes
+		}
+	}
+	return nil
 }
 
 // Identity tells apart what makes other signatures: tool, key and roots.
@@ -186,11 +199,10 @@ func (t *Tool) Identity() []string { return t.identity }
 // Close removes what was made for the tool, also where the run was interrupted.
 func (t *Tool) Close(ctx context.Context) error {
 	var err error
-	if o, ok := t.signer.(opener); ok && t.opened {
+	if o, ok := t.signer.(opener); ok {
 		err = o.close(context.WithoutCancel(ctx))
 	}
-	t.removePrivate()
-	return err
+	return errors.Join(err, t.removePrivate())
 }
 
 // path is a path of the matrix on this machine.
@@ -216,9 +228,13 @@ func (t *Tool) privateDir() (string, error) {
 	return t.private, err
 }
 
-func (t *Tool) removePrivate() {
-	if t.private != "" {
-		_ = os.RemoveAll(t.private)
-		t.private = ""
+func (t *Tool) removePrivate() error {
+	if t.private == "" {
+		return nil
 	}
+	if err := fsx.RemoveAll(t.private); err != nil {
+		return fmt.Errorf("a copy of the keystore is still in %s; remove that directory: %w", t.private, err)
+	}
+	t.private = ""
+	return nil
 }

@@ -5,11 +5,14 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
 
+	"github.com/relmat/relmat/internal/fsx"
 	"github.com/relmat/relmat/internal/proc"
 )
 
@@ -19,10 +22,13 @@ import (
 // as long as it is needed.
 type signtool struct {
 	t *Tool
-	// thumbprint is that of the certificate that was taken from the keystore;
-	// imported says that it was not there before.
+	// thumbprint is that of the keystore's certificate that signs.
 	thumbprint string
-	imported   bool
+	// added are those of the keystore's certificates that were not in the store
+	// before: its own, and others that it came with.
+	added []string
+	// unlock lets another relmat have the store.
+	unlock func()
 }
 
 var (
@@ -49,9 +55,18 @@ func findSigntool(env []string) string {
 	return ""
 }
 
+// importScript names what it is about to add before it adds it: it may be killed
+// at any time, and what it has added must be known then. So it reads the
+// keystore in memory first (EphemeralKeySet, of .NET 4.7.2). What is all there
+// already is not imported again, which would put a second copy of the key
+// beside it.
+//
 //go:embed import.ps1
 var importScript string
 
+// removeScript removes certificates with their keys (-DeleteKey), and is
+// content with those that are not there.
+//
 //go:embed remove.ps1
 var removeScript string
 
@@ -67,29 +82,48 @@ func (s *signtool) open(ctx context.Context) error {
 	if s.t.o.Sign.Keystore == "" || s.t.password == "" {
 		return nil
 	}
+	// A second relmat with this keystore would take what the first has added for
+	// the user's own, and lose it when the first ends.
+	if s.unlock == nil {
+		unlock, err := fsx.Lock(ctx, filepath.Join(os.TempDir(), "relmat-certificates.lock"), nil)
+		if err != nil {
+			return fmt.Errorf("waiting for another relmat to take its keystore out of the user's certificate store: %w", err)
+		}
+		s.unlock = unlock
+	}
 	out, err := s.powershell(ctx, importScript, "RELMAT_SIGN_KEYSTORE="+s.t.keystore)
+	for _, line := range strings.Split(out, "\n") {
+		switch m := importLine.FindStringSubmatch(strings.TrimSpace(line)); {
+		case m == nil:
+		case m[1] == "new":
+			s.added = append(s.added, m[2])
+		default:
+			s.thumbprint = m[2]
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("putting the keystore into the user's certificate store: %w", err)
 	}
-	for _, line := range strings.Split(out, "\n") {
-		if how, thumbprint, ok := strings.Cut(strings.TrimSpace(line), " "); ok && (how == "imported" || how == "present") {
-			s.thumbprint, s.imported = thumbprint, how == "imported"
-		}
-	}
-	if len(s.thumbprint) != 40 {
+	if s.thumbprint == "" {
 		return errors.New("PowerShell named no certificate that was put into the user's certificate store")
 	}
 	return nil
 }
 
-// close takes the certificate and its key out of the user's store, if it was
-// not there before.
+// importLine is a line of importScript.
+var importLine = regexp.MustCompile(`^(new|signer) ([0-9A-Fa-f]{40})$`)
+
+// close takes the certificates that were not there before out of the user's
+// store, with their keys.
 func (s *signtool) close(ctx context.Context) error {
-	if !s.imported {
+	if s.unlock != nil {
+		defer s.unlock()
+	}
+	if len(s.added) == 0 {
 		return nil
 	}
-	if _, err := s.powershell(ctx, removeScript, "RELMAT_SIGN_THUMBPRINT="+s.thumbprint); err != nil {
-		return fmt.Errorf("the certificate %s is still in the user's certificate store (certmgr.msc removes it): %w", s.thumbprint, err)
+	if _, err := s.powershell(ctx, removeScript, "RELMAT_SIGN_THUMBPRINTS="+strings.Join(s.added, " ")); err != nil {
+		return fmt.Errorf("of the keystore's certificates some are still in the user's certificate store (certmgr.msc removes them): %s: %w", strings.Join(s.added, ", "), err)
 	}
 	return nil
 }

@@ -3,11 +3,15 @@
 package sign
 
 import (
+	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/relmat/relmat/internal/manifest"
 	"github.com/relmat/relmat/internal/matrix"
 )
 
@@ -47,7 +51,10 @@ func openSigntool(t *testing.T, dir string, s matrix.Sign, env ...string) *Tool 
 // them.
 func TestSigntoolArguments(t *testing.T) {
 	dir, calls := standIn(t, "")
-	for _, name := range []string{"a.pfx", "chain.cer", "m.json"} {
+	if err := os.Mkdir(filepath.Join(dir, "x"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a.pfx", "chain.cer", "m.json", "x/Azure.CodeSigning.Dlib.dll"} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -110,40 +117,48 @@ func TestSigntoolEnvironment(t *testing.T) {
 	}
 }
 
+// A variable in other letters is another one.
+func TestPassInOtherLetters(t *testing.T) {
+	_, err := Open(Options{Sign: matrix.Sign{Tool: "command", Command: []string{"/bin/sh"}, Pass: []string{"azure_x"}}, Env: []string{"AZURE_X=x"}, Secrets: &Secrets{}})
+	if err == nil || !strings.Contains(err.Error(), "azure_x is not set") {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestSigntoolKeystoreWithPassword puts a keystore into the user's store and
-// takes it out again, unless it was there before; the password is on no command
-// line.
+// takes out again what was not there before, also where the import did not come
+// to its end; the password is on no command line.
 func TestSigntoolKeystoreWithPassword(t *testing.T) {
-	thumb := strings.Repeat("0F", 20)
+	t.Setenv("TMPDIR", t.TempDir()) // of the lock
+	thumb, middle := strings.Repeat("0F", 20), strings.Repeat("1E", 20)
 	for _, tt := range []struct {
 		answer  string
-		removes bool
+		removes string
 		fails   string
 	}{
-		{"echo imported " + thumb, true, ""},
-		{"echo present " + thumb, false, ""},
-		{"echo nothing", false, "named no certificate"},
-		{"echo 'The specified network password is not correct.' >&2; exit 1", false, "password is not correct"},
+		{"echo new " + thumb + "; echo new " + middle + "; echo signer " + thumb, thumb + " " + middle, ""},
+		{"echo new " + middle + "; echo signer " + thumb, middle, ""},
+		{"echo signer " + thumb, "", ""},
+		{"echo nothing", "", "named no certificate"},
+		{"echo signer 0F0F", "", "named no certificate"},
+		{"echo new " + thumb + "; echo new " + middle, thumb + " " + middle, "named no certificate"},
+		{"echo new " + thumb + "; echo 'Access is denied.' >&2; exit 1", thumb, "Access is denied"},
+		{"echo 'The specified network password is not correct.' >&2; exit 1", "", "password is not correct"},
 	} {
-		dir, calls := standIn(t, tt.answer+"\n")
+		dir, calls := standIn(t, `case "$*" in *DeleteKey*) exit 0; esac; `+tt.answer+"\n")
 		if err := os.WriteFile(filepath.Join(dir, "a.pfx"), []byte("pfx"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		tool := openSigntool(t, dir, matrix.Sign{Keystore: "file:a.pfx", Password: "env:PW"}, "PW=p4ssw0rd-x")
 		s := tool.signer.(*signtool)
 		err := s.open(t.Context())
-		if tt.fails != "" {
-			if err == nil || !strings.Contains(err.Error(), tt.fails) {
-				t.Errorf("%s: %v", tt.answer, err)
+		if tt.fails == "" && err != nil || tt.fails != "" && (err == nil || !strings.Contains(err.Error(), tt.fails)) {
+			t.Errorf("%s: %v, want an error about %q", tt.answer, err, tt.fails)
+		}
+		if err == nil {
+			if err := s.Sign(t.Context(), "x.exe"); err != nil {
+				t.Fatal(err)
 			}
-			continue
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		tool.opened = true
-		if err := s.Sign(t.Context(), "x.exe"); err != nil {
-			t.Fatal(err)
 		}
 		if err := tool.Close(t.Context()); err != nil {
 			t.Fatal(err)
@@ -160,20 +175,97 @@ func TestSigntoolKeystoreWithPassword(t *testing.T) {
 			}
 			called = append(called, line)
 		}
-		want := 2
-		if tt.removes {
-			want = 3
+		wants := []string{"Import-PfxCertificate"}
+		if tt.fails == "" {
+			wants = append(wants, "[/sha1] ["+thumb+"]")
 		}
-		if len(called) != want || !strings.Contains(called[0], "Import-PfxCertificate") || !strings.Contains(called[1], "[/sha1] ["+thumb+"]") {
-			t.Errorf("%s: called %q", tt.answer, called)
+		given := []string{PasswordVariable + "=p4ssw0rd-x", "RELMAT_SIGN_KEYSTORE=" + filepath.Join(dir, "a.pfx")}
+		if tt.removes != "" {
+			wants, given = append(wants, "-DeleteKey"), append(given, "RELMAT_SIGN_THUMBPRINTS="+tt.removes)
 		}
-		if tt.removes && !strings.Contains(called[want-1], "Remove-Item") {
-			t.Errorf("%s: the certificate stays: %q", tt.answer, called)
+		if len(called) != len(wants) {
+			t.Errorf("%s: called %q, want %q", tt.answer, called, wants)
+			continue
 		}
-		for _, v := range []string{PasswordVariable + "=p4ssw0rd-x", "RELMAT_SIGN_KEYSTORE=" + filepath.Join(dir, "a.pfx")} {
-			if !variables[v] {
-				t.Errorf("PowerShell does not get %s", v)
+		for i, want := range wants {
+			if !strings.Contains(called[i], want) {
+				t.Errorf("%s: call %d is %q, want %s", tt.answer, i, called[i], want)
 			}
+		}
+		for _, v := range given {
+			if !variables[v] {
+				t.Errorf("%s: PowerShell does not get %s", tt.answer, v)
+			}
+		}
+	}
+}
+
+// TestSigntoolInterrupted interrupts PowerShell after it has imported, before it
+// says so. Nothing may stay, and another relmat waits until then.
+func TestSigntoolInterrupted(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	thumb := strings.Repeat("0F", 20)
+	src, dst := t.TempDir(), t.TempDir()
+	m := manifest.Manifest{Project: "p", Version: "1", Target: "w", Package: "p"}
+	data, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(src, m.Name()), data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	open := func(powershell string) (*Tool, string) {
+		dir, _ := standIn(t, `case "$*" in *DeleteKey*) echo "$RELMAT_SIGN_THUMBPRINTS" >"$0.removed"; exit 0; esac; `+powershell)
+		if err := os.WriteFile(filepath.Join(dir, "a.pfx"), []byte("pfx"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return openSigntool(t, dir, matrix.Sign{Keystore: "file:a.pfx", Password: "env:PW"}, "PW=p4ssw0rd-x"), dir
+	}
+	tool, dir := open("echo new " + thumb + `; touch "$0.imported"; exec sleep 60` + "\n")
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer cancel()
+		for range 1000 {
+			if _, err := os.Stat(filepath.Join(dir, "powershell.imported")); err == nil {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
+	if _, err := tool.Tree(ctx, src, dst, nil, io.Discard); err == nil {
+		t.Fatal("it is not interrupted")
+	}
+	second, _ := open("echo signer " + thumb + "\n")
+	soon, stop := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer stop()
+	if err := second.signer.(opener).open(soon); err == nil || !strings.Contains(err.Error(), "another relmat") {
+		t.Errorf("before the first one has ended, a second one: %v", err)
+	}
+	if err := tool.Close(ctx); err != nil {
+		t.Error(err)
+	}
+	if removed, err := os.ReadFile(filepath.Join(dir, "powershell.removed")); strings.TrimSpace(string(removed)) != thumb {
+		t.Errorf("removed %q, %v", removed, err)
+	}
+	if err := second.signer.(opener).open(t.Context()); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+	if err := second.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestScripts holds what no stand-in can show: certificates are named before
+// they are imported, and are removed with their keys.
+func TestScripts(t *testing.T) {
+	named, imported := strings.Index(importScript, "'new '"), strings.Index(importScript, "Import-PfxCertificate")
+	if named < 0 || imported < named {
+		t.Errorf("it imports before it says what:\n%s", importScript)
+	}
+	for name, script := range map[string]string{"import.ps1": importScript, "remove.ps1": removeScript} {
+		// It is one argument: PowerShell takes double quotes out of it.
+		if strings.Contains(script, `"`) {
+			t.Errorf("%s has a double quote", name)
 		}
 	}
 }

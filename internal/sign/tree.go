@@ -33,7 +33,9 @@ type Signed struct {
 }
 
 // Own lists the paths of the package at dir that the matrix wants to be
-// signed: native files of the project's own build.
+// signed: programs of the project's own build, and native files of its OUT_DIRs
+// that nobody has signed yet. A build script may lay somebody else's library
+// there: a signature says so, and where there is none sign.except does.
 func Own(dir string, s matrix.Sign, os string) ([]string, error) {
 	m, _, err := readManifest(dir)
 	if err != nil {
@@ -45,26 +47,29 @@ func Own(dir string, s matrix.Sign, os string) ([]string, error) {
 		if !own || s.Excepted(f.Path) {
 			continue
 		}
-		signs, err := native(filepath.Join(dir, filepath.FromSlash(f.Path)), os)
-		if err != nil {
+		signs, by, err := native(filepath.Join(dir, filepath.FromSlash(f.Path)), os)
+		switch {
+		case err != nil:
 			return nil, fmt.Errorf("%s: %w", f.Path, err)
-		}
-		if signs {
+		case !signs, by.Identified() && f.InOutDir():
+		case by.Identified():
+			return nil, fmt.Errorf("%s: it already has a signature, of %q, and relmat signs nothing that somebody else has signed; name it in sign.except, or build it without", f.Path, by.Signer)
+		default:
 			paths = append(paths, f.Path)
 		}
 	}
 	return paths, nil
 }
 
-// native tells whether a file is a program or library of the system, and
-// refuses one that somebody has signed.
-func native(path, system string) (bool, error) {
+// native tells whether a file is a program or library of the system, and who has
+// signed it.
+func native(path, system string) (_ bool, by objfile.Signature, _ error) {
 	objects, err := objfile.Open(path)
 	if err != nil {
 		if errors.Is(err, objfile.ErrFormat) {
-			return false, nil
+			return false, by, nil
 		}
-		return false, err
+		return false, by, err
 	}
 	format := objfile.PE
 	if system == "macos" {
@@ -72,13 +77,13 @@ func native(path, system string) (bool, error) {
 	}
 	for _, o := range objects {
 		if o.Format != format || o.Kind != objfile.Executable && o.Kind != objfile.Library && o.Kind != objfile.Bundle {
-			return false, nil
+			return false, by, nil
 		}
-		if k := o.Signature.Kind; k == "authenticode" || k == "identity" {
-			return false, fmt.Errorf("it already has a signature, of %q, and relmat signs nothing that somebody else has signed; name it in sign.except, or build it without", o.Signature.Signer)
+		if o.Signature.Identified() {
+			by = o.Signature
 		}
 	}
-	return len(objects) > 0, nil
+	return len(objects) > 0, by, nil
 }
 
 // readManifest reads the package's manifest and returns it with its name.
@@ -123,16 +128,17 @@ func Whole(dir string) ([]byte, error) {
 // Tree makes the package of src anew in the existing directory dst, with the
 // files at paths signed. Of all others it makes further names. count receives
 // as many bytes as src has.
-func (t *Tool) Tree(ctx context.Context, src, dst string, paths []string, count io.Writer) ([]Signed, error) {
+func (t *Tool) Tree(ctx context.Context, src, dst string, paths []string, count io.Writer) (_ []Signed, err error) {
 	m, name, err := readManifest(src)
 	if err != nil {
 		return nil, err
 	}
-	work, err := os.MkdirTemp(dst, ".work-") // it goes with the directory, whatever happens
+	work, err := os.MkdirTemp(dst, ".work-") // a killed run leaves it in dst, which goes as a whole
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(work)
+	// What stays of it would be packed.
+	defer func() { err = errors.Join(err, fsx.RemoveAll(work)) }()
 	if o, ok := t.signer.(opener); ok && !t.opened {
 		if err := o.open(ctx); err != nil {
 			return nil, err
@@ -165,7 +171,7 @@ func (t *Tool) Tree(ctx context.Context, src, dst string, paths []string, count 
 			if err != nil {
 				return nil, fmt.Errorf("signing %s: %w", f.Path, err)
 			}
-			if err := os.Rename(filepath.Join(work, filepath.Base(to)), to); err != nil {
+			if err := fsx.Rename(filepath.Join(work, filepath.Base(to)), to); err != nil {
 				return nil, err
 			}
 			if f.SHA256, f.Size, err = fsx.SHA256File(to); err != nil {
@@ -196,7 +202,7 @@ func (zero) Read(p []byte) (int, error) {
 func (t *Tool) file(ctx context.Context, from, to string, mode os.FileMode) (*Signed, error) {
 	s := &Signed{}
 	fresh := func() error {
-		if err := os.Remove(to); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := fsx.Remove(to); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 		return copyFile(from, to, mode|0o200)
@@ -294,8 +300,8 @@ func (t *Tool) check(from, to string, s *Signed) error {
 	if !bytes.Equal(before, a.Digest) {
 		return errors.New("what was signed is not what was built: the tool changed more than the signature")
 	}
-	if a.Hash == crypto.SHA1 {
-		return errors.New("it is signed with SHA-1, which Windows refuses")
+	if err := a.Strong(); err != nil {
+		return err
 	}
 	s.By, s.Time = objfile.NameOf(a.Signer), a.Time
 	now := time.Now()

@@ -320,6 +320,12 @@ var identityChecks = []check{
 	}, want: []string{"warning lib/libcudart.so.13: its run path is $ORIGIN, and the vendor's copies in CUDA 13.0 and 13.2 have none"}},
 }
 
+// signed promises that own programs are signed.
+func signed(p *verify.Target) {
+	windows(p)
+	p.Row.Sign = matrix.Sign{Tool: "osslsigncode", Timestamp: []string{}}
+}
+
 var signatureChecks = []check{
 	{name: "signed", make: func(t tree) { t.theirs("bin/cudart64_13.dll", "pe/delay-signed.dll") }},
 	{name: "not signed", make: func(t tree) { t.pe("bin/cudart64_13.dll", dll{}) }, want: []string{"error bin/cudart64_13.dll: has no Authenticode signature"}},
@@ -327,6 +333,26 @@ var signatureChecks = []check{
 		o.Vendor = func(string) (string, bool) { return "nvidia-cuda-runtime 13.0.96", true }
 	}},
 	{name: "not signed, of the project", make: func(t tree) { t.pe("bin/app.exe", dll{exe: true}) }},
+	{name: "of the project, signed", make: func(t tree) { t.theirs("bin/app.exe", "authenticode/stamped.exe") }, promise: signed},
+	{
+		name: "of the project, with SHA-1 in the signer's entry", make: func(t tree) { t.theirs("bin/app.exe", "authenticode/weak.exe") }, promise: signed,
+		want: []string{"error bin/app.exe: has a weak signature: the file is digested with SHA-256, but its signer's entry with SHA-1"},
+	},
+	{name: "of an OUT_DIR, signed by somebody else", make: func(t tree) {
+		t.theirs("bin/other.dll", "authenticode/weak.exe")
+		t.manifest(func(m *manifest.Manifest) { listed(m, "bin/other.dll").From = manifest.OutDirOf("core") })
+	}, promise: signed},
+	{name: "of an OUT_DIR, not signed", make: func(t tree) {
+		t.pe("bin/own.dll", dll{})
+		t.manifest(func(m *manifest.Manifest) { listed(m, "bin/own.dll").From = manifest.OutDirOf("core") })
+	}, promise: signed, want: []string{"error bin/own.dll: has no Authenticode signature, and the matrix promises one of osslsigncode"}},
+	{name: "of an OUT_DIR, signed by relmat", make: func(t tree) {
+		t.theirs("bin/own.dll", "authenticode/weak.exe")
+		t.manifest(func(m *manifest.Manifest) {
+			f := listed(m, "bin/own.dll")
+			f.From, f.Signed = manifest.OutDirOf("core"), "Weak Ltd."
+		})
+	}, promise: signed, want: []string{"error bin/own.dll: has a weak signature"}},
 	{name: "for Apple silicon", make: func(t tree) { t.theirs("bin/program", "macho/program") }},
 	{name: "for Apple silicon, not signed", make: func(t tree) {
 		t.theirs("bin/program", "macho/program")

@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -99,6 +98,10 @@ func (e *entry) ownProgram(promised matrix.Sign) bool {
 		if n.Format != objfile.PE && n.Format != objfile.MachO || !n.loads() {
 			return false
 		}
+		// What lay in an OUT_DIR with a signature is somebody else's, see sign.Own.
+		if e.listed != nil && e.listed.Signed == "" && e.listed.InOutDir() && n.Signature.Identified() {
+			return false
+		}
 	}
 	return true
 }
@@ -126,8 +129,8 @@ func (s *subject) misSigned(e *entry, promised matrix.Sign, said string) (messag
 		return "has no Authenticode signature, and " + who, signAnew
 	case err != nil:
 		return "has a signature that is not right: " + firstLine(err.Error()), signAnew
-	case a.Hash == crypto.SHA1:
-		return "is signed with SHA-1, which Windows refuses", "sign it with SHA-256"
+	case a.Strong() != nil:
+		return "has a weak signature: " + firstLine(a.Strong().Error()), signAnew
 	case a.Time.IsZero() && promised.Stamped():
 		return "has a signature without a time stamp, which ends with its certificate on " + a.Signer.NotAfter.UTC().Format(time.DateOnly), signAnew
 	case said != "" && objfile.NameOf(a.Signer) != said:
