@@ -13,6 +13,7 @@ import (
 
 	"github.com/relmat/relmat/internal/build"
 	"github.com/relmat/relmat/internal/bundle"
+	"github.com/relmat/relmat/internal/manifest"
 	"github.com/relmat/relmat/internal/matrix"
 	"github.com/relmat/relmat/internal/proc"
 	"github.com/relmat/relmat/internal/toolchain"
@@ -251,7 +252,7 @@ func (s *Session) planPackage(row matrix.Row, name string, fields matrix.Fields)
 		from := "source: " + f.Source
 		switch {
 		case f.OutDir != "":
-			from = "OUT_DIR of " + f.Crate + ": " + f.OutDir
+			from = manifest.OutDirOf(f.Crate) + ": " + f.OutDir
 		case f.Toolkit != "":
 			from = "toolkit " + row.Toolkit + ": " + f.Toolkit
 		}
