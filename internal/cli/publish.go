@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/relmat/relmat/internal/fsx"
-	"github.com/relmat/relmat/internal/gitrepo"
 	"github.com/relmat/relmat/internal/progress"
 	"github.com/relmat/relmat/internal/publish"
 )
@@ -87,7 +86,7 @@ func (o *githubOptions) apply(cmd *cobra.Command, w *publish.Wanted) error {
 // publisher makes the publisher for a repository, which the environment names
 // where --repo does not.
 func (a *app) github(o githubOptions) *publish.GitHub {
-	api := cmp.Or(a.getenv("GITHUB_API_URL"), publish.GitHubAPI)
+	api := a.apiURL()
 	return &publish.GitHub{
 		Repo: o.repo, API: api, Parallel: o.parallel, UserAgent: "relmat/" + versionText(),
 		Token: func(ctx context.Context) (string, error) {
@@ -98,25 +97,6 @@ func (a *app) github(o githubOptions) *publish.GitHub {
 			return token, err
 		},
 	}
-}
-
-// findRepo is the repository: as GitHub Actions names it, or where the
-// checkout's remote origin lies.
-func (a *app) findRepo(ctx context.Context) (string, error) {
-	if repo := a.getenv("GITHUB_REPOSITORY"); repo != "" {
-		return repo, nil
-	}
-	const mend = "use --repo OWNER/NAME, or --to DIR for a directory"
-	dir := cmp.Or(a.source, ".")
-	r, err := gitrepo.Open(ctx, dir)
-	if err != nil {
-		return "", &configError{fmt.Errorf("no repository to publish to is named, and %w; %s", err, mend)}
-	}
-	_, path, ok, err := r.Remote(ctx)
-	if err != nil || !ok {
-		return "", &configError{errors.Join(fmt.Errorf("no repository to publish to is named, and the checkout has no remote origin on a server; %s", mend), err)}
-	}
-	return path, nil
 }
 
 func (a *app) publishCmd() *cobra.Command {
@@ -132,7 +112,8 @@ release is shown to everyone last, when all files are there. After any error,
 run the same command again. It needs no targets.yaml and no checkout.
 
 The token is that of GITHUB_TOKEN, GH_TOKEN or gh auth token, in this order. The
-repository is that of --repo, GITHUB_REPOSITORY or the remote origin.`,
+repository is that of --repo, GITHUB_REPOSITORY or the remote origin, if that is
+on the API's server.`,
 		Example: "  relmat publish --tag v1.2.0 --checksums dist/*.zip\n  relmat publish --repo octo/tool --tag v1.3.0-rc.1 --notes CHANGES.md --dry-run tool.tar.gz",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.publish(cmd, o, args)
