@@ -113,7 +113,8 @@ func editOf(w Wanted, r *releaseInfo) *releaseEdit {
 	if w.Commit != "" && r.Draft && r.target != w.Commit {
 		e.Target = w.Commit
 	}
-	if want := w.visibility() == Prerelease; r.Draft && r.Prerelease != want {
+	// Of a draft that stays one, the mark stays as somebody set it.
+	if want := w.marked(); r.Draft && w.visibility() != Draft && r.Prerelease != want {
 		e.Prerelease = &want
 	}
 	return e

@@ -26,7 +26,7 @@ func (r *run) create(ctx context.Context, w Wanted, v *view) error {
 	if name == "" {
 		name = w.Tag
 	}
-	yes, pre := true, w.visibility() == Prerelease
+	yes, pre := true, w.marked()
 	in := releaseEdit{Tag: w.Tag, Target: w.Commit, Name: &name, Body: bodyOf(w, ""), Draft: &yes, Prerelease: &pre}
 	p := r.patience()
 	for {

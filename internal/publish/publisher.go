@@ -150,6 +150,13 @@ func (w Wanted) visibility() Visibility {
 	return Full
 }
 
+// marked tells whether a draft is made as a pre-release: as it is to be
+// published, which of one that stays a draft only the tag says.
+func (w Wanted) marked() bool {
+	v := w.visibility()
+	return v == Prerelease || v == Draft && IsPrerelease(w.Tag)
+}
+
 // Dir publishes into a directory, as Directory does.
 type Dir struct {
 	// Path receives TAG/.
