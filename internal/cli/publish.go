@@ -50,9 +50,10 @@ func (o *githubOptions) register(cmd *cobra.Command) {
 // apply puts the flags into what is wanted.
 func (o *githubOptions) apply(cmd *cobra.Command, w *publish.Wanted) error {
 	given := func(name string) bool { return cmd.Flag(name) != nil && cmd.Flag(name).Changed }
-	for _, pair := range [][2]string{{"repo", "to"}, {"draft", "prerelease"}, {"notes", "generate-notes"}} {
+	const full = ": the latest release is a full one"
+	for _, pair := range [][3]string{{"repo", "to"}, {"draft", "prerelease"}, {"notes", "generate-notes"}, {"latest", "draft", full}, {"latest", "prerelease", full}} {
 		if given(pair[0]) && given(pair[1]) {
-			return &usageError{fmt.Errorf("--%s and --%s exclude each other", pair[0], pair[1])}
+			return &usageError{fmt.Errorf("--%s and --%s exclude each other%s", pair[0], pair[1], pair[2])}
 		}
 	}
 	switch o.latest {

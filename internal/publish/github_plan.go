@@ -91,6 +91,7 @@ func newPlan(repo string, w Wanted, files []File, v *view) (*Plan, error) {
 		p.Before = append(p.Before, ReleaseStep{Kind: CreateDraft, Why: "the tag has no release yet"})
 	} else {
 		p.edit = editOf(w, v.release)
+		p.edit.Latest = v.latest
 		if fields := p.edit.fields(); len(fields) > 0 {
 			p.Before = append(p.Before, ReleaseStep{Kind: UpdateRelease, Fields: fields, Why: "the release has others"})
 		}

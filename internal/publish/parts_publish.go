@@ -387,6 +387,10 @@ func (r *run) show(ctx context.Context, p Promotion, c *Contents, v *view, chang
 	if v.release.Draft && c.Commit == "" && v.release.target != j.Release.Commit {
 		e.Target = j.Release.Commit
 	}
+	r.tellStays(w, v.release)
+	if e.Latest, err = r.otherLatest(ctx, w, v.release); err != nil {
+		return nil, err
+	}
 	res := &Result{Outcome: Unchanged, Assets: j.files()}
 	if len(e.fields()) > 0 {
 		if v.release, err = r.edit(ctx, v.release, e); err != nil {
