@@ -127,7 +127,9 @@ type judgement struct {
 func (j judgement) judge(c *publish.Contents) (*ReleaseStatus, *publish.Joining) {
 	st := &ReleaseStatus{Schema: 1, Repo: c.Repo, Tag: c.Tag, Commit: c.Commit}
 	problem := func(format string, args ...any) { st.Problems = append(st.Problems, fmt.Sprintf(format, args...)) }
-	if r := c.Release; r == nil {
+	if r := c.Release; r == nil && c.Blind != "" {
+		problem("%s has no release %s that can be seen, and a draft is shown only to who may write: %s", c.Repo, c.Tag, c.Blind)
+	} else if r == nil {
 		problem("%s has no release %s", c.Repo, c.Tag)
 	} else {
 		st.ID, st.URL, st.Immutable, st.Visibility = r.ID, r.URL, r.Immutable, publish.Full

@@ -171,6 +171,12 @@ func TestJudge(t *testing.T) {
 		notes int
 	}{
 		{name: "all is there"},
+		{name: "no release that can be seen", change: func(_ *testing.T, s *scene) {
+			s.c = publish.Contents{Repo: "o/r", Tag: "v1", Blind: "there is no token; set GITHUB_TOKEN"}
+		}, want: []string{
+			"linux: its part is missing", "windows: its part is missing",
+			"o/r has no release v1 that can be seen, and a draft is shown only to who may write: there is no token; set GITHUB_TOKEN",
+		}},
 		{name: "no release", change: func(_ *testing.T, s *scene) { s.c = publish.Contents{Repo: "o/r", Tag: "v1"} }, want: []string{
 			"linux: its part is missing: relmat release --target linux --part --repo o/r",
 			"windows: its part is missing", "o/r has no release v1",

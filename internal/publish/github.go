@@ -262,6 +262,9 @@ func (r *run) converge(ctx context.Context, w Wanted, files []File, sources map[
 		if w.Notes, err = r.generateNotes(ctx, w); err != nil {
 			return changed, fmt.Errorf("generating notes: %w", err)
 		}
+		if err := checkNotes(w, v.release.body); err != nil {
+			return changed, err
+		}
 	}
 	m := newMeter(r)
 	p := r.patience()
