@@ -84,6 +84,26 @@ func (o *githubOptions) apply(cmd *cobra.Command, w *publish.Wanted) error {
 	return nil
 }
 
+// checkPlace refuses flags that have no meaning where the release goes.
+func checkPlace(cmd *cobra.Command) error {
+	if cmd.Flag("to").Changed {
+		for _, name := range []string{"draft", "prerelease", "latest", "name", "notes", "generate-notes"} {
+			if cmd.Flag(name).Changed {
+				return &usageError{fmt.Errorf("--to and --%s exclude each other: a release in a directory is its files, and nothing else", name)}
+			}
+		}
+		return nil
+	}
+	switch {
+	case !cmd.Flag("replace").Changed:
+	case cmd.Flag("repo").Changed:
+		return &usageError{errors.New("--repo and --replace exclude each other: on GitHub each asset takes the place of the one of its name anyway")}
+	default:
+		return &usageError{errors.New("--replace needs --to DIR: on GitHub each asset takes the place of the one of its name anyway")}
+	}
+	return nil
+}
+
 // publisher makes the publisher for a repository, which the environment names
 // where --repo does not.
 func (a *app) github(o githubOptions) *publish.GitHub {
@@ -143,6 +163,9 @@ func (a *app) publish(cmd *cobra.Command, o publishOptions, args []string) error
 	case len(args) == 0:
 		return &usageError{errors.New("name at least one file to publish")}
 	}
+	if err := checkPlace(cmd); err != nil {
+		return err
+	}
 	w := publish.Wanted{Tag: a.tag, Checksums: o.checksums, ChecksumFiles: o.checksumFiles}
 	switch {
 	case o.draft:
@@ -154,7 +177,7 @@ func (a *app) publish(cmd *cobra.Command, o publishOptions, args []string) error
 		return err
 	}
 	digests := fsx.OpenDigests("")
-	var p publish.Publisher = &publish.Dir{Path: o.to, Replace: o.replace, Digests: digests}
+	var p publish.Publisher = &publish.Dir{Path: o.to, Replace: o.replace, DryRun: o.dryRun, Digests: digests}
 	if o.to == "" {
 		if o.repo == "" {
 			var err error

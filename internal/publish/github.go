@@ -258,7 +258,7 @@ func (r *run) converge(ctx context.Context, w Wanted, files []File, sources map[
 		changed = true
 	}
 	r.tellDuplicates(v)
-	if w.GenerateNotes && w.Notes == nil && withFooter(v.release.body, "") == "" {
+	if generates(w, v.release) {
 		if w.Notes, err = r.generateNotes(ctx, w); err != nil {
 			return changed, fmt.Errorf("generating notes: %w", err)
 		}

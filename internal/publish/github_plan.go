@@ -96,6 +96,9 @@ func newPlan(repo string, w Wanted, files []File, v *view) (*Plan, error) {
 			p.Before = append(p.Before, ReleaseStep{Kind: UpdateRelease, Fields: fields, Why: "the release has others"})
 		}
 	}
+	if generates(w, v.release) {
+		p.Before = append(p.Before, ReleaseStep{Kind: UpdateRelease, Fields: []string{"notes"}, Why: "there are none yet, and GitHub writes them"})
+	}
 	if flip := flipOf(w, v.release); flip != nil {
 		p.After = append(p.After, ReleaseStep{Kind: PublishRelease, Fields: flip.fields(), Why: "all assets are there, by digest"})
 	}
@@ -119,6 +122,11 @@ func editOf(w Wanted, r *releaseInfo) *releaseEdit {
 		e.Prerelease = &want
 	}
 	return e
+}
+
+// generates tells whether GitHub is to write the notes.
+func generates(w Wanted, r *releaseInfo) bool {
+	return w.GenerateNotes && w.Notes == nil && (r == nil || withFooter(r.body, "") == "")
 }
 
 var errOtherText = fmt.Errorf("other text")

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/relmat/relmat/internal/fsx"
 	"github.com/relmat/relmat/internal/manifest"
@@ -163,15 +165,30 @@ type Dir struct {
 	Path string
 	// Replace allows a published release to be replaced by another.
 	Replace bool
+	// DryRun makes nothing, not even Path.
+	DryRun  bool
 	Digests *fsx.Digests
 }
 
-// Preflight checks the names, and that the directory can be made.
+// Preflight checks the names, and that the directory can be made, by making it.
 func (d *Dir) Preflight(_ context.Context, w Wanted, _ *progress.Task) error {
 	if err := checkNames(w.manifest(), w.ChecksumFiles); err != nil {
 		return err
 	}
-	return os.MkdirAll(d.Path, 0o755)
+	if !d.DryRun {
+		return os.MkdirAll(d.Path, 0o755)
+	}
+	for path := filepath.Clean(d.Path); ; path = filepath.Dir(path) {
+		info, err := os.Stat(path)
+		switch {
+		case err == nil && !info.IsDir():
+			return &fs.PathError{Op: "mkdir", Path: path, Err: syscall.ENOTDIR}
+		case err == nil || path == filepath.Dir(path):
+			return err
+		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR):
+			return err
+		}
+	}
 }
 
 // Plan is one line for all files: a directory changes whole or not at all.
