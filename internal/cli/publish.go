@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 
@@ -47,6 +48,10 @@ func (o *githubOptions) register(cmd *cobra.Command) {
 	f.IntVar(&o.parallel, "parallel", 4, "send `N` assets at once at most")
 }
 
+// commitID is a whole SHA-1 or SHA-256 ("gitrevisions", <sha1>): what a branch
+// or a short id names may be another commit on GitHub.
+var commitID = regexp.MustCompile(`^[0-9A-Fa-f]{40}([0-9A-Fa-f]{24})?$`)
+
 // apply puts the flags into what is wanted.
 func (o *githubOptions) apply(cmd *cobra.Command, w *publish.Wanted) error {
 	given := func(name string) bool { return cmd.Flag(name) != nil && cmd.Flag(name).Changed }
@@ -63,6 +68,9 @@ func (o *githubOptions) apply(cmd *cobra.Command, w *publish.Wanted) error {
 	}
 	if o.parallel < 1 || o.parallel > 64 {
 		return &usageError{fmt.Errorf("--parallel is %d; allowed: 1 to 64", o.parallel)}
+	}
+	if o.commit != "" && !commitID.MatchString(o.commit) {
+		return &usageError{fmt.Errorf("--commit is %q; a whole commit id is wanted, 40 hexadecimal digits, as `git rev-parse %[1]s` prints it", o.commit)}
 	}
 	w.Name, w.Latest, w.GenerateNotes = o.name, o.latest, o.generate
 	w.Commit = cmp.Or(o.commit, w.Commit)
@@ -146,7 +154,7 @@ on the API's server.`,
 	f.BoolVar(&o.replace, "replace", false, "replace a directory's release that has other files")
 	f.BoolVar(&o.draft, "draft", false, "leave a draft that only the repository's writers see")
 	f.BoolVar(&o.prerelease, "prerelease", false, "publish as a pre-release (default for tags such as v1.2.0-rc.1)")
-	f.StringVar(&o.commit, "commit", "", "the `COMMIT` that the tag names, or that GitHub puts it on")
+	f.StringVar(&o.commit, "commit", "", "the `COMMIT`, a whole id, that the tag names, or that GitHub puts it on")
 	f.BoolVar(&o.checksums, "checksums", false, "add SHA256SUMS, for sha256sum --check, or its lines to the one that is there")
 	f.BoolVar(&o.checksumFiles, "checksum-files", false, "add a FILE.sha256 for each file")
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
@@ -221,7 +229,7 @@ func (a *app) publish(cmd *cobra.Command, o publishOptions, args []string) error
 		if res.Outcome == publish.Unchanged {
 			said = task.Reused
 		}
-		said("%s: %d assets", res.URL, len(res.Assets))
+		said("%s: %s", res.URL, progress.Count(len(res.Assets), "asset"))
 		link(rep, res)
 		return a.publishedResult(w.Tag, res)
 	})
@@ -249,6 +257,7 @@ func failed(task *progress.Task, err error) error {
 // are not known yet.
 func sized(paths []string) ([]publish.File, error) {
 	var files []publish.File
+	var infos []fs.FileInfo
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
@@ -261,6 +270,16 @@ func sized(paths []string) ([]publish.File, error) {
 			}
 			return nil, &configError{fmt.Errorf("the file to publish: %w", &fs.PathError{Op: "publish", Path: path, Err: errors.New(what)})}
 		}
+		for i, f := range files {
+			if f.Name != filepath.Base(path) || !os.SameFile(infos[i], info) {
+				continue
+			}
+			if f.Path == path {
+				return nil, &configError{fmt.Errorf("the file %s is named twice; name it once", path)}
+			}
+			return nil, &configError{fmt.Errorf("%s and %s are the same file; name it once", f.Path, path)}
+		}
+		infos = append(infos, info)
 		files = append(files, publish.File{Name: filepath.Base(path), Path: path, Size: info.Size()})
 	}
 	return files, nil
@@ -289,7 +308,7 @@ func digest(ctx context.Context, rep *progress.Reporter, digests *fsx.Digests, f
 		done += size
 		task.Bytes(done, total)
 	}
-	task.Done("%d files, %s", len(files), progress.Bytes(total))
+	task.Done("%s, %s", progress.Count(len(files), "file"), progress.Bytes(total))
 	return nil
 }
 

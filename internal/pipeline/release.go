@@ -110,7 +110,7 @@ func (s *Session) publish(ctx context.Context, o ReleaseOptions, rel *manifest.R
 		} else {
 			res.Dir = got.URL
 		}
-		return fmt.Sprintf("%s: %d assets", got.URL, len(rel.Assets())), got.Outcome == publish.Unchanged, nil
+		return fmt.Sprintf("%s: %s", got.URL, progress.Count(len(rel.Assets()), "asset")), got.Outcome == publish.Unchanged, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("publishing to %s: %w", o.To, err)

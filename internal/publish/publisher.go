@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -122,23 +123,52 @@ func (w Wanted) files() ([]source, error) {
 		}
 		list = append(list, made(releaseName, append(data, '\n')))
 	}
-	slices.SortFunc(list, func(a, b source) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(list, func(a, b source) int { return strings.Compare(a.Name, b.Name) })
+	var names, bad []string
+	for _, s := range w.Files {
+		names = append(names, s.Name)
+	}
+	if err := matrix.AssetNames(names...); err != nil {
+		bad = append(bad, err.Error())
+	}
 	for i, s := range list {
-		if err := matrix.AssetName(s.Name); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrNames, err)
-		}
 		if _, _, temporary := IsTemporary(s.Name); temporary {
-			return nil, fmt.Errorf("%w: %s is a name that relmat gives to replacements; rename the file", ErrNames, s.Name)
+			bad = append(bad, s.Name+" is a name that relmat gives to replacements; rename the file")
 		}
 		// GitHub's names differ by case; those of a download on Windows or
 		// macOS do not.
 		for _, other := range list[:i] {
 			if strings.EqualFold(other.Name, s.Name) {
-				return nil, fmt.Errorf("%w: there are two files %s (%s and %s); rename one", ErrNames, s.Name, other.Path, s.Path)
+				bad = append(bad, w.clash(other, s)...)
 			}
 		}
 	}
+	if len(bad) > 0 {
+		return nil, fmt.Errorf("%w: %s", ErrNames, strings.Join(bad, "; "))
+	}
 	return list, nil
+}
+
+// clash says what two files of one name are, and how to mend it. Two that are
+// both made follow from two that are given.
+func (w Wanted) clash(a, b source) []string {
+	if a.data != nil && b.data == nil {
+		a, b = b, a
+	}
+	path := cmp.Or(a.Path, a.Name)
+	switch {
+	case a.data != nil:
+		return nil
+	case b.data == nil:
+		return []string{fmt.Sprintf("there are two files %s (%s and %s); rename one", b.Name, path, cmp.Or(b.Path, b.Name))}
+	case w.Release != nil:
+		return []string{fmt.Sprintf("relmat makes %s itself; give the asset %s another name", b.Name, a.Name)}
+	}
+	flag := "--checksum-files"
+	if b.Name == sumsName {
+		flag = "--checksums"
+	}
+	return []string{fmt.Sprintf("%s makes %s, and %s is among the files; leave it out, or drop the flag", flag, b.Name, path)}
 }
 
 // visibility resolves Auto by the tag.
