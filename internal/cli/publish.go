@@ -9,13 +9,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/relmat/relmat/internal/fsx"
-	"github.com/relmat/relmat/internal/gitrepo"
 	"github.com/relmat/relmat/internal/progress"
 	"github.com/relmat/relmat/internal/publish"
 )
@@ -48,12 +48,17 @@ func (o *githubOptions) register(cmd *cobra.Command) {
 	f.IntVar(&o.parallel, "parallel", 4, "send `N` assets at once at most")
 }
 
+// commitID is a whole SHA-1 or SHA-256 ("gitrevisions", <sha1>): what a branch
+// or a short id names may be another commit on GitHub.
+var commitID = regexp.MustCompile(`^[0-9A-Fa-f]{40}([0-9A-Fa-f]{24})?$`)
+
 // apply puts the flags into what is wanted.
 func (o *githubOptions) apply(cmd *cobra.Command, w *publish.Wanted) error {
 	given := func(name string) bool { return cmd.Flag(name) != nil && cmd.Flag(name).Changed }
-	for _, pair := range [][2]string{{"repo", "to"}, {"draft", "prerelease"}, {"notes", "generate-notes"}} {
+	const full = ": the latest release is a full one"
+	for _, pair := range [][3]string{{"repo", "to"}, {"draft", "prerelease"}, {"notes", "generate-notes"}, {"latest", "draft", full}, {"latest", "prerelease", full}} {
 		if given(pair[0]) && given(pair[1]) {
-			return &usageError{fmt.Errorf("--%s and --%s exclude each other", pair[0], pair[1])}
+			return &usageError{fmt.Errorf("--%s and --%s exclude each other%s", pair[0], pair[1], pair[2])}
 		}
 	}
 	switch o.latest {
@@ -63,6 +68,9 @@ func (o *githubOptions) apply(cmd *cobra.Command, w *publish.Wanted) error {
 	}
 	if o.parallel < 1 || o.parallel > 64 {
 		return &usageError{fmt.Errorf("--parallel is %d; allowed: 1 to 64", o.parallel)}
+	}
+	if o.commit != "" && !commitID.MatchString(o.commit) {
+		return &usageError{fmt.Errorf("--commit is %q; a whole commit id is wanted, 40 hexadecimal digits, as `git rev-parse %[1]s` prints it", o.commit)}
 	}
 	w.Name, w.Latest, w.GenerateNotes = o.name, o.latest, o.generate
 	w.Commit = cmp.Or(o.commit, w.Commit)
@@ -84,10 +92,30 @@ func (o *githubOptions) apply(cmd *cobra.Command, w *publish.Wanted) error {
 	return nil
 }
 
+// checkPlace refuses flags that have no meaning where the release goes.
+func checkPlace(cmd *cobra.Command) error {
+	if cmd.Flag("to").Changed {
+		for _, name := range []string{"draft", "prerelease", "latest", "name", "notes", "generate-notes"} {
+			if cmd.Flag(name).Changed {
+				return &usageError{fmt.Errorf("--to and --%s exclude each other: a release in a directory is its files, and nothing else", name)}
+			}
+		}
+		return nil
+	}
+	switch {
+	case !cmd.Flag("replace").Changed:
+	case cmd.Flag("repo").Changed:
+		return &usageError{errors.New("--repo and --replace exclude each other: on GitHub each asset takes the place of the one of its name anyway")}
+	default:
+		return &usageError{errors.New("--replace needs --to DIR: on GitHub each asset takes the place of the one of its name anyway")}
+	}
+	return nil
+}
+
 // publisher makes the publisher for a repository, which the environment names
 // where --repo does not.
 func (a *app) github(o githubOptions) *publish.GitHub {
-	api := cmp.Or(a.getenv("GITHUB_API_URL"), publish.GitHubAPI)
+	api := a.apiURL()
 	return &publish.GitHub{
 		Repo: o.repo, API: api, Parallel: o.parallel, UserAgent: "relmat/" + versionText(),
 		Token: func(ctx context.Context) (string, error) {
@@ -98,25 +126,6 @@ func (a *app) github(o githubOptions) *publish.GitHub {
 			return token, err
 		},
 	}
-}
-
-// findRepo is the repository: as GitHub Actions names it, or where the
-// checkout's remote origin lies.
-func (a *app) findRepo(ctx context.Context) (string, error) {
-	if repo := a.getenv("GITHUB_REPOSITORY"); repo != "" {
-		return repo, nil
-	}
-	const mend = "use --repo OWNER/NAME, or --to DIR for a directory"
-	dir := cmp.Or(a.source, ".")
-	r, err := gitrepo.Open(ctx, dir)
-	if err != nil {
-		return "", &configError{fmt.Errorf("no repository to publish to is named, and %w; %s", err, mend)}
-	}
-	_, path, ok, err := r.Remote(ctx)
-	if err != nil || !ok {
-		return "", &configError{errors.Join(fmt.Errorf("no repository to publish to is named, and the checkout has no remote origin on a server; %s", mend), err)}
-	}
-	return path, nil
 }
 
 func (a *app) publishCmd() *cobra.Command {
@@ -132,7 +141,8 @@ release is shown to everyone last, when all files are there. After any error,
 run the same command again. It needs no targets.yaml and no checkout.
 
 The token is that of GITHUB_TOKEN, GH_TOKEN or gh auth token, in this order. The
-repository is that of --repo, GITHUB_REPOSITORY or the remote origin.`,
+repository is that of --repo, GITHUB_REPOSITORY or the remote origin, if that is
+on the API's server.`,
 		Example: "  relmat publish --tag v1.2.0 --checksums dist/*.zip\n  relmat publish --repo octo/tool --tag v1.3.0-rc.1 --notes CHANGES.md --dry-run tool.tar.gz",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.publish(cmd, o, args)
@@ -144,7 +154,7 @@ repository is that of --repo, GITHUB_REPOSITORY or the remote origin.`,
 	f.BoolVar(&o.replace, "replace", false, "replace a directory's release that has other files")
 	f.BoolVar(&o.draft, "draft", false, "leave a draft that only the repository's writers see")
 	f.BoolVar(&o.prerelease, "prerelease", false, "publish as a pre-release (default for tags such as v1.2.0-rc.1)")
-	f.StringVar(&o.commit, "commit", "", "the `COMMIT` that the tag names, or that GitHub puts it on")
+	f.StringVar(&o.commit, "commit", "", "the `COMMIT`, a whole id, that the tag names, or that GitHub puts it on")
 	f.BoolVar(&o.checksums, "checksums", false, "add SHA256SUMS, for sha256sum --check, or its lines to the one that is there")
 	f.BoolVar(&o.checksumFiles, "checksum-files", false, "add a FILE.sha256 for each file")
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
@@ -161,6 +171,9 @@ func (a *app) publish(cmd *cobra.Command, o publishOptions, args []string) error
 	case len(args) == 0:
 		return &usageError{errors.New("name at least one file to publish")}
 	}
+	if err := checkPlace(cmd); err != nil {
+		return err
+	}
 	w := publish.Wanted{Tag: a.tag, Checksums: o.checksums, ChecksumFiles: o.checksumFiles}
 	switch {
 	case o.draft:
@@ -172,7 +185,7 @@ func (a *app) publish(cmd *cobra.Command, o publishOptions, args []string) error
 		return err
 	}
 	digests := fsx.OpenDigests("")
-	var p publish.Publisher = &publish.Dir{Path: o.to, Replace: o.replace, Digests: digests}
+	var p publish.Publisher = &publish.Dir{Path: o.to, Replace: o.replace, DryRun: o.dryRun, Digests: digests}
 	if o.to == "" {
 		if o.repo == "" {
 			var err error
@@ -216,7 +229,7 @@ func (a *app) publish(cmd *cobra.Command, o publishOptions, args []string) error
 		if res.Outcome == publish.Unchanged {
 			said = task.Reused
 		}
-		said("%s: %d assets", res.URL, len(res.Assets))
+		said("%s: %s", res.URL, progress.Count(len(res.Assets), "asset"))
 		link(rep, res)
 		return a.publishedResult(w.Tag, res)
 	})
@@ -244,6 +257,7 @@ func failed(task *progress.Task, err error) error {
 // are not known yet.
 func sized(paths []string) ([]publish.File, error) {
 	var files []publish.File
+	var infos []fs.FileInfo
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
@@ -256,6 +270,16 @@ func sized(paths []string) ([]publish.File, error) {
 			}
 			return nil, &configError{fmt.Errorf("the file to publish: %w", &fs.PathError{Op: "publish", Path: path, Err: errors.New(what)})}
 		}
+		for i, f := range files {
+			if f.Name != filepath.Base(path) || !os.SameFile(infos[i], info) {
+				continue
+			}
+			if f.Path == path {
+				return nil, &configError{fmt.Errorf("the file %s is named twice; name it once", path)}
+			}
+			return nil, &configError{fmt.Errorf("%s and %s are the same file; name it once", f.Path, path)}
+		}
+		infos = append(infos, info)
 		files = append(files, publish.File{Name: filepath.Base(path), Path: path, Size: info.Size()})
 	}
 	return files, nil
@@ -284,7 +308,7 @@ func digest(ctx context.Context, rep *progress.Reporter, digests *fsx.Digests, f
 		done += size
 		task.Bytes(done, total)
 	}
-	task.Done("%d files, %s", len(files), progress.Bytes(total))
+	task.Done("%s, %s", progress.Count(len(files), "file"), progress.Bytes(total))
 	return nil
 }
 

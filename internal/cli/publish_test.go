@@ -156,7 +156,7 @@ func TestStepSummaryHasTheLink(t *testing.T) {
 		t.Fatalf("exit code %d: %s", code, errs.String())
 	}
 	shown, err := os.ReadFile(summary)
-	if err != nil || !strings.Contains(string(shown), "| publish | done | "+s.WebURL+"/o/r/releases/tag/v1: 1 assets |") {
+	if err != nil || !strings.Contains(string(shown), "| publish | done | "+s.WebURL+"/o/r/releases/tag/v1: 1 asset |") {
 		t.Errorf("%s, %v", shown, err)
 	}
 }

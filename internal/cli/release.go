@@ -37,6 +37,9 @@ are in it.`,
 			if err := checkPart(cmd, o.Part); err != nil {
 				return err
 			}
+			if err := checkPlace(cmd); err != nil {
+				return err
+			}
 			if err := g.apply(cmd, &o.Wanted); err != nil {
 				return err
 			}

@@ -107,8 +107,11 @@ func showStatus(w io.Writer, st *pipeline.ReleaseStatus) {
 	fmt.Fprintln(w)
 	for _, f := range st.Files {
 		said := string(f.State)
-		if f.State == pipeline.Complete {
+		switch f.State {
+		case pipeline.Complete:
 			said = "ok"
+		case pipeline.Unknown:
+			said = "not compared: the release is not complete"
 		}
 		fold(w, "", f.Name+"  "+said)
 	}
@@ -140,6 +143,8 @@ func showStatus(w io.Writer, st *pipeline.ReleaseStatus) {
 	switch {
 	case st.Promoted:
 		fmt.Fprintln(w, "complete and published")
+	case st.Complete && st.SkipCommitCheck:
+		fmt.Fprintln(w, "complete: relmat promote --skip-commit-check publishes it")
 	case st.Complete:
 		fmt.Fprintln(w, "complete: relmat promote publishes it")
 	default:

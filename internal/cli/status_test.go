@@ -33,9 +33,15 @@ var statuses = map[string]*pipeline.ReleaseStatus{
 			}, Problems: []string{"its part is of another row of the matrix (digest 0123, now 4567): make it again"}},
 			{Target: "a-target-with-a-name-that-nobody-in-his-senses-gives", State: pipeline.OnRequest},
 		},
-		Files:    []pipeline.FileStatus{{Name: "release.json", State: pipeline.Stale}, {Name: "SHA256SUMS", State: pipeline.Broken}},
+		Files:    []pipeline.FileStatus{{Name: "release.json", State: pipeline.Unknown}, {Name: "SHA256SUMS", State: pipeline.Broken}},
 		Foreign:  []string{"notes.txt"},
 		Leftover: []string{"a.zip.relmat-0123456789abcdef"},
+	},
+	"skipped": {
+		Repo: "octo/tool", Tag: "v1.0.0", ID: 1, Visibility: publish.Draft, Commit: shaOfTag, URL: "https://github.com/octo/tool/releases/tag/v1.0.0",
+		Targets:  []pipeline.TargetStatus{{Target: "linux", State: pipeline.Complete, Part: "relmat-part-linux.json", Row: pipeline.Complete, Commit: strings.Repeat("f", 40), Passed: 1}},
+		Files:    []pipeline.FileStatus{{Name: "release.json", State: pipeline.Missing}, {Name: "SHA256SUMS", State: pipeline.Missing}},
+		Complete: true, SkipCommitCheck: true,
 	},
 	"promoted": {
 		Repo: "octo/tool", Tag: "v1.0.0", ID: 1, Visibility: publish.Full, Immutable: true, Commit: shaOfTag, URL: "https://github.com/octo/tool/releases/tag/v1.0.0",

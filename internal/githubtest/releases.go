@@ -1,10 +1,16 @@
 package githubtest
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
+
+// maxBody is how many characters the notes of a release may have; it stands in
+// the answer to longer ones.
+const maxBody = 125_000
 
 // releaseBody is what creating and changing a release take.
 type releaseBody struct {
@@ -146,6 +152,9 @@ func (c *call) apply(rel *release, b releaseBody, create bool) *answer {
 			rel.name = rel.tag
 		}
 		rel.body = strings.TrimSpace(rel.body + "\n\n" + notes)
+	}
+	if utf8.RuneCountInString(rel.body) > maxBody {
+		return invalid(releaseError("custom", "body", fmt.Sprintf("body is too long (maximum is %d characters)", maxBody)))
 	}
 	if b.Latest == "true" {
 		rel.noLatest = false

@@ -65,6 +65,14 @@ func TestRules(t *testing.T) {
 			status: 422, code: "invalid", field: "target_commitish",
 		},
 		{
+			name: "notes too long",
+			do: func(c *github.Client, id int64) error {
+				_, _, err := c.Repositories.EditRelease(ctx, "o", "r", id, &github.RepositoryRelease{Body: github.String(strings.Repeat("é", 125_001))})
+				return err
+			},
+			status: 422, message: "body is too long (maximum is 125000 characters)", code: "custom", field: "body",
+		},
+		{
 			name: "too large",
 			do: func(c *github.Client, id int64) error {
 				_, _, err := upload(ctx, c, id, "a", make([]byte, 4096))

@@ -7,6 +7,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/relmat/relmat/internal/cuda"
@@ -45,11 +46,24 @@ var (
 
 // AssetName checks that GitHub keeps name as it is for an asset; it changes
 // others without saying so ("Upload a release asset").
-func AssetName(name string) error {
-	if safeName.MatchString(name) && !strings.HasSuffix(name, ".") {
+func AssetName(name string) error { return AssetNames(name) }
+
+// AssetNames is AssetName for several, which are named in one error.
+func AssetNames(names ...string) error {
+	var bad []string
+	for _, name := range names {
+		if !safeName.MatchString(name) || strings.HasSuffix(name, ".") {
+			bad = append(bad, strconv.Quote(name))
+		}
+	}
+	if len(bad) == 0 {
 		return nil
 	}
-	return fmt.Errorf("GitHub would change the asset name %q; use letters, digits, '.', '_', '+' and '-', and begin with a letter or digit", name)
+	s := ""
+	if len(bad) > 1 {
+		s = "s"
+	}
+	return fmt.Errorf("GitHub would change the asset name%s %s; use letters, digits, '.', '_', '+' and '-', and begin with a letter or digit", s, strings.Join(bad, ", "))
 }
 
 // check finds what the shape of the file cannot say.

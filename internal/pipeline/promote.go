@@ -108,7 +108,7 @@ func (s *Session) Promote(ctx context.Context, o PromoteOptions) (*PromoteResult
 		if err != nil {
 			return "", false, err
 		}
-		return fmt.Sprintf("%s: %d assets", res.URL, len(res.Assets)), res.Outcome == publish.Unchanged, nil
+		return fmt.Sprintf("%s: %s", res.URL, progress.Count(len(res.Assets), "asset")), res.Outcome == publish.Unchanged, nil
 	})
 	if err != nil {
 		return nil, err
@@ -129,7 +129,7 @@ func (s *Session) Status(ctx context.Context, gh *publish.GitHub, anyCommit bool
 			return "", false, err
 		}
 		st, _ = j.judge(c)
-		return fmt.Sprintf("%d assets", len(c.Assets)), false, nil
+		return progress.Count(len(c.Assets), "asset"), false, nil
 	})
 	return st, err
 }

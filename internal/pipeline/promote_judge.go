@@ -29,6 +29,9 @@ const (
 	Broken State = "broken"
 	// Missing is not there.
 	Missing State = "missing"
+	// Unknown is a file that is there, and of which is not known yet what it has
+	// to say: the release is not complete.
+	Unknown State = "unknown"
 )
 
 var badness = []State{Complete, OnRequest, Untested, Stale, Broken, Missing}
@@ -78,7 +81,7 @@ func (t *TargetStatus) problem(s State, format string, args ...any) {
 	t.Problems = append(t.Problems, fmt.Sprintf(format, args...))
 }
 
-// FileStatus is a file that is made of all parts.
+// FileStatus is a file that is made of all parts. Its state may be Unknown.
 type FileStatus struct {
 	Name  string `json:"name"`
 	State State  `json:"state"`
@@ -107,6 +110,9 @@ type ReleaseStatus struct {
 	// replacements that were cut off.
 	Foreign  []string `json:"foreign,omitempty"`
 	Leftover []string `json:"leftover,omitempty"`
+	// SkipCommitCheck tells that parts were taken which a promotion takes by
+	// --skip-commit-check alone.
+	SkipCommitCheck bool `json:"skip_commit_check,omitempty"`
 	// Problems are those of no single target.
 	Problems []string `json:"problems,omitempty"`
 }
@@ -127,7 +133,9 @@ type judgement struct {
 func (j judgement) judge(c *publish.Contents) (*ReleaseStatus, *publish.Joining) {
 	st := &ReleaseStatus{Schema: 1, Repo: c.Repo, Tag: c.Tag, Commit: c.Commit}
 	problem := func(format string, args ...any) { st.Problems = append(st.Problems, fmt.Sprintf(format, args...)) }
-	if r := c.Release; r == nil {
+	if r := c.Release; r == nil && c.Blind != "" {
+		problem("%s has no release %s that can be seen, and a draft is shown only to who may write: %s", c.Repo, c.Tag, c.Blind)
+	} else if r == nil {
 		problem("%s has no release %s", c.Repo, c.Tag)
 	} else {
 		st.ID, st.URL, st.Immutable, st.Visibility = r.ID, r.URL, r.Immutable, publish.Full
@@ -153,6 +161,7 @@ func (j judgement) judge(c *publish.Contents) (*ReleaseStatus, *publish.Joining)
 		}
 		st.Targets = append(st.Targets, t)
 		if p := found.part; p != nil {
+			st.SkipCommitCheck = st.SkipCommitCheck || j.anyCommit && otherCommit(c, p) != ""
 			joined.Release.Targets = append(joined.Release.Targets, p.Part)
 			joined.Release.Version, joined.Release.Commit = p.Version, p.Commit
 			joined.Release.CommitChecked = joined.Release.CommitChecked && p.CommitChecked
@@ -241,16 +250,24 @@ func (j judgement) target(c *publish.Contents, row matrix.Row, found foundPart) 
 	if p.Project != j.file.Project.Name || p.Tag != c.Tag {
 		t.problem(Stale, "its part is of %s %s, and not of %s %s", p.Project, p.Tag, j.file.Project.Name, c.Tag)
 	}
-	switch {
-	case j.anyCommit:
-	case p.Commit == "" || !p.CommitChecked:
-		t.problem(Stale, "its part is of a checkout that was not held against the tag: make it without --skip-commit-check")
-	case c.Commit != "" && !strings.EqualFold(p.Commit, c.Commit):
-		t.problem(Stale, "its part is of commit %.12s, and the tag is %.12s: make it again", p.Commit, c.Commit)
+	if why := otherCommit(c, p); why != "" && !j.anyCommit {
+		t.problem(Stale, "%s", why)
 	}
 	j.assets(c, row, p, &t)
 	j.smoke(row, p, &t)
 	return t
+}
+
+// otherCommit says why a part may be of another commit than the tag's, empty
+// where it is not.
+func otherCommit(c *publish.Contents, p *manifest.PartFile) string {
+	switch {
+	case p.Commit == "" || !p.CommitChecked:
+		return "its part is of a checkout that was not held against the tag: make it without --skip-commit-check"
+	case c.Commit != "" && !strings.EqualFold(p.Commit, c.Commit):
+		return fmt.Sprintf("its part is of commit %.12s, and the tag is %.12s: make it again", p.Commit, c.Commit)
+	}
+	return ""
 }
 
 func orNothing(s string) string {
@@ -405,6 +422,9 @@ func (j judgement) rest(c *publish.Contents, st *ReleaseStatus, owner map[string
 		f := FileStatus{Name: name, State: Missing}
 		if a, ok := c.Asset(name); ok {
 			f.State = Stale
+			if files == nil {
+				f.State = Unknown
+			}
 			for _, want := range files {
 				if want.Name == name && want.SHA256 == a.SHA256 && a.State == publish.Uploaded {
 					f.State = Complete

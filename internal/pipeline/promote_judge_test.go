@@ -171,6 +171,12 @@ func TestJudge(t *testing.T) {
 		notes int
 	}{
 		{name: "all is there"},
+		{name: "no release that can be seen", change: func(_ *testing.T, s *scene) {
+			s.c = publish.Contents{Repo: "o/r", Tag: "v1", Blind: "there is no token; set GITHUB_TOKEN"}
+		}, want: []string{
+			"linux: its part is missing", "windows: its part is missing",
+			"o/r has no release v1 that can be seen, and a draft is shown only to who may write: there is no token; set GITHUB_TOKEN",
+		}},
 		{name: "no release", change: func(_ *testing.T, s *scene) { s.c = publish.Contents{Repo: "o/r", Tag: "v1"} }, want: []string{
 			"linux: its part is missing: relmat release --target linux --part --repo o/r",
 			"windows: its part is missing", "o/r has no release v1",
@@ -391,6 +397,51 @@ func TestJudgeRoundTrip(t *testing.T) {
 		change()
 		if st, _ := s.j.judge(&s.c); st.Promoted || !st.Complete {
 			t.Errorf("%s: promoted is %t, complete is %t", name, st.Promoted, st.Complete)
+		}
+	}
+}
+
+// What is made of all parts is called stale only after it was compared.
+func TestJudgeComparesBeforeItCallsStale(t *testing.T) {
+	of := func(st *ReleaseStatus, name string) State {
+		for _, f := range st.Files {
+			if f.Name == name {
+				return f.State
+			}
+		}
+		return ""
+	}
+	s := newScene(t, judgeMatrix)
+	s.join(t)
+	s.remote("q-linux.zip").SHA256 = digits("other")
+	s.remote("SHA256SUMS").State = publish.Starter
+	st, _ := s.j.judge(&s.c)
+	if got := of(st, "release.json"); got != Unknown || st.Complete {
+		t.Errorf("with a broken asset release.json is %q, complete is %t", got, st.Complete)
+	}
+	if got := of(st, "SHA256SUMS"); got != Broken {
+		t.Errorf("half uploaded SHA256SUMS is %q", got)
+	}
+	s.remote("q-linux.zip").SHA256 = digits("q-linux")
+	s.remote("release.json").SHA256 = digits("old")
+	st, _ = s.j.judge(&s.c)
+	if got := of(st, "release.json"); got != Stale || !st.Complete {
+		t.Errorf("an old release.json is %q, complete is %t", got, st.Complete)
+	}
+}
+
+// A status says whether the promotion needs --skip-commit-check, too.
+func TestJudgeTellsOfSkippedCommitChecks(t *testing.T) {
+	for name, change := range map[string]func(*scene){
+		"another commit": func(s *scene) { s.c.Commit = commitB },
+		"not checked":    func(s *scene) { s.part("linux").Part.CommitChecked = false },
+		"":               func(*scene) {},
+	} {
+		s := newScene(t, judgeMatrix)
+		s.j.anyCommit = true
+		change(s)
+		if st, _ := s.j.judge(&s.c); !st.Complete || st.SkipCommitCheck != (name != "") {
+			t.Errorf("%s: complete is %t, skip_commit_check %t", name, st.Complete, st.SkipCommitCheck)
 		}
 	}
 }

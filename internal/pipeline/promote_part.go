@@ -47,7 +47,7 @@ func (s *Session) publishPart(ctx context.Context, o ReleaseOptions, rel *manife
 		if !res.Draft && res.Outcome != publish.Unchanged {
 			task.Note("%s and %s are of the parts before this one until `relmat promote` renews them", publish.ReleaseName, publish.ChecksumsName)
 		}
-		return fmt.Sprintf("%s: %s, %d assets", res.URL, manifest.PartName(part.Target), len(res.Assets)), res.Outcome == publish.Unchanged, nil
+		return fmt.Sprintf("%s: %s, %s", res.URL, manifest.PartName(part.Target), progress.Count(len(res.Assets), "asset")), res.Outcome == publish.Unchanged, nil
 	})
 	return res, err
 }

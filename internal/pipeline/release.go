@@ -110,7 +110,7 @@ func (s *Session) publish(ctx context.Context, o ReleaseOptions, rel *manifest.R
 		} else {
 			res.Dir = got.URL
 		}
-		return fmt.Sprintf("%s: %d assets", got.URL, len(rel.Assets())), got.Outcome == publish.Unchanged, nil
+		return fmt.Sprintf("%s: %s", got.URL, progress.Count(len(rel.Assets()), "asset")), got.Outcome == publish.Unchanged, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("publishing to %s: %w", o.To, err)
@@ -149,10 +149,20 @@ func (s *Session) wanted(o ReleaseOptions, rel *manifest.Release) publish.Wanted
 	return w
 }
 
+// planned is the release with targets of which nothing is made yet: what its
+// notes end with depends on them.
+func planned(rel *manifest.Release, rows []matrix.Row) *manifest.Release {
+	p := *rel
+	for _, row := range rows {
+		p.Targets = append(p.Targets, manifest.Part{Target: row.Name})
+	}
+	return &p
+}
+
 // askPublisher has the publisher refuse now what it would refuse after hours:
 // of the assets the names are known, and neither sizes nor bytes.
 func (s *Session) askPublisher(ctx context.Context, sel matrix.Selection, o ReleaseOptions, rel *manifest.Release, task *progress.Task) error {
-	w := s.wanted(o, rel)
+	w := s.wanted(o, planned(rel, sel.Rows))
 	for _, row := range sel.Rows {
 		plan, err := s.planTarget(row, row.Fields(s.version, s.tag))
 		if err != nil {

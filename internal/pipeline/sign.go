@@ -69,7 +69,7 @@ func (s *Session) sign(ctx context.Context, row matrix.Row, b Bundle) (Bundle, e
 		// what it was made of.
 		sum := sha256.Sum256(list)
 		b.Key = keyOf("signed", key, hex.EncodeToString(sum[:]))
-		return fmt.Sprintf("%s: %s by %s", b.Package, files(len(paths)), signersOf(m)), reused, nil
+		return fmt.Sprintf("%s: %s by %s", b.Package, progress.Count(len(paths), "file"), signersOf(m)), reused, nil
 	})
 	if err != nil {
 		return b, fmt.Errorf("signing package %s: %w", b.Package, err)
@@ -102,13 +102,6 @@ func signersOf(m manifest.Manifest) string {
 		}
 	}
 	return joinAnd(names)
-}
-
-func files(n int) string {
-	if n == 1 {
-		return "1 file"
-	}
-	return fmt.Sprintf("%d files", n)
 }
 
 func joinAnd(names []string) string {

@@ -245,7 +245,7 @@ func (s *Session) bundle(ctx context.Context, row matrix.Row, b *built) ([]Bundl
 			}
 			r := Bundle{Package: name, Dir: dir, Key: plan.Key, Size: plan.Size(), Files: len(plan.Manifest.Files)}
 			out = append(out, r)
-			return fmt.Sprintf("%s: %d files, %s", name, r.Files, progress.Bytes(r.Size)), reused, nil
+			return fmt.Sprintf("%s: %s, %s", name, progress.Count(r.Files, "file"), progress.Bytes(r.Size)), reused, nil
 		})
 		if err != nil {
 			return nil, fmt.Errorf("bundling package %s: %w", name, err)

@@ -227,5 +227,13 @@ func (q quiet) Event(e Event) {
 	}
 }
 
+// Count spells a number of things for people; the noun is that of one.
+func Count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
 // Bytes spells a number of bytes for people, in SI units.
 func Bytes(n int64) string { return humanize.Bytes(uint64(max(n, 0))) }

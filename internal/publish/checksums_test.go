@@ -100,7 +100,7 @@ func TestChecksumFiles(t *testing.T) {
 	// A file that is called so already is in the way.
 	w.Files = append(w.Files, put(t, dir, "a.zip.sha256", "mine"))
 	for _, p := range []publish.Publisher{g, d} {
-		if err := p.Preflight(t.Context(), w, quietTask()); err == nil || !strings.Contains(err.Error(), "two files a.zip.sha256") {
+		if err := p.Preflight(t.Context(), w, quietTask()); err == nil || !strings.Contains(err.Error(), "makes a.zip.sha256") {
 			t.Errorf("two files of one name: %v", err)
 		}
 	}

@@ -33,6 +33,7 @@ const (
 	kindImmutable                 // the release is closed for ever
 	kindLatest                    // a draft or pre-release cannot be the latest
 	kindTag                       // the tag, or the commit that it should name
+	kindTagUsed                   // the tag had an immutable release once
 )
 
 // RequestError is a request to GitHub that was not done. It wraps ErrAuth
@@ -82,6 +83,7 @@ var hints = map[kind]string{
 	kindCount:     "GitHub takes 1000 assets a release; delete some, or make archives of several files",
 	kindImmutable: "publish under another tag",
 	kindTag:       "push the tag first, or use another one",
+	kindTagUsed:   "such a tag never gets a release again, also when that one is deleted; publish under another tag",
 }
 
 func (e *RequestError) Unwrap() error { return e.Err }
@@ -190,6 +192,8 @@ func invalidKind(message string, faults []fault) kind {
 			return kindCount
 		case f.Field == "make_latest" || strings.HasPrefix(f.Message, "Latest release cannot be "):
 			return kindLatest
+		case strings.HasSuffix(f.Message, "used by an immutable release"):
+			return kindTagUsed
 		case f.Field == "tag_name" || f.Field == "target_commitish" || strings.HasPrefix(f.Message, "tag_name "):
 			return kindTag
 		case strings.HasSuffix(f.Message, "when release is immutable"):

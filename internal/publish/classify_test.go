@@ -35,7 +35,7 @@ func TestClassify(t *testing.T) {
 		"too many, without a field":            {422, nil, validation(`["file_count limited to 1000 assets per release"]`), kindCount, -1, "1000 assets"},
 		"immutable, without errors":            {422, nil, `{"message":"Cannot upload assets to an immutable release."}`, kindImmutable, -1, "immutable"},
 		"immutable, back to a draft":           {422, nil, validation(`[{"resource":"Release","code":"custom","message":"state cannot be changed when release is immutable"}]`), kindImmutable, -1, "immutable"},
-		"the tag was of an immutable release":  {422, nil, validation(`[{"resource":"Release","code":"custom","field":"tag_name","message":"tag_name was used by an immutable release"}]`), kindTag, -1, "tag_name was used"},
+		"the tag was of an immutable release":  {422, nil, validation(`[{"resource":"Release","code":"custom","field":"tag_name","message":"tag_name was used by an immutable release"}]`), kindTagUsed, -1, "tag_name was used"},
 		"latest":                               {422, nil, validation(`[{"resource":"Release","code":"custom","message":"Latest release cannot be draft or prerelease."}]`), kindLatest, -1, "Latest"},
 		"no such commit":                       {422, nil, validation(`[{"resource":"Release","code":"invalid","field":"target_commitish"},{"resource":"Release","code":"custom","message":"Published releases must have a valid tag"}]`), kindTag, -1, "valid tag"},
 		"unknown is shown whole":               {422, nil, `{"message":"Validation Failed","errors":[{"resource":"Release","code":"custom","field":"moon","message":"is not full"}],"extra":"word"}`, kindUnknown, -1, `"extra":"word"`},
@@ -59,6 +59,7 @@ func TestClassify(t *testing.T) {
 		"503 with a wait":                      {503, http.Header{"Retry-After": {"7"}}, ``, kindServer, 7 * time.Second, ""},
 		"a code of its own":                    {418, nil, `{"message":"teapot"}`, kindUnknown, -1, "teapot"},
 		"a terminal's commands":                {404, nil, "{\"message\":\"a\\u001b[2Jb\\u009bc\"}", kindMissing, -1, "a[2Jbc"},
+		"a used-up tag, without a field":       {422, nil, validation(`["tag_name was used by an immutable release"]`), kindTagUsed, -1, "tag_name was used"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := tt.header
@@ -73,6 +74,14 @@ func TestClassify(t *testing.T) {
 				t.Errorf("ErrAuth: %v", got)
 			}
 		})
+	}
+}
+
+// A tag that is used up for ever is no tag that somebody forgot to push.
+func TestUsedTagHint(t *testing.T) {
+	e := classify(422, http.Header{}, []byte(`{"message":"Validation Failed","errors":[{"resource":"Release","code":"custom","field":"tag_name","message":"tag_name was used by an immutable release"}]}`), time.Now())
+	if text := e.Error(); !strings.Contains(text, "publish under another tag") || strings.Contains(text, "push the tag") {
+		t.Error(text)
 	}
 }
 

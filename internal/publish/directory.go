@@ -47,10 +47,13 @@ func checkNames(r manifest.Release, files bool) error {
 	if !plain(r.Tag) {
 		return fmt.Errorf("tag %q cannot name a directory", r.Tag)
 	}
-	seen := map[string]bool{sumsName: true, releaseName: true}
+	seen := map[string]bool{}
 	for _, a := range r.Assets() {
 		if !plain(a.Name) {
 			return fmt.Errorf("asset %q cannot name a file", a.Name)
+		}
+		if a.Name == sumsName || a.Name == releaseName {
+			return fmt.Errorf("relmat writes %s into the directory itself; leave the file out, or rename it", a.Name)
 		}
 		if seen[a.Name] {
 			return fmt.Errorf("the release has two files %s", a.Name)
@@ -59,7 +62,7 @@ func checkNames(r manifest.Release, files bool) error {
 	}
 	for _, s := range checksumFilesOf(r, files) {
 		if seen[s.Name] {
-			return fmt.Errorf("the release has two files %s", s.Name)
+			return fmt.Errorf("relmat makes %s itself; leave the file out, or rename it", s.Name)
 		}
 	}
 	return nil

@@ -230,7 +230,7 @@ func TestNames(t *testing.T) {
 	for _, name := range []string{"", "..", "../evil", "a/b", `a\b`, "/abs", "SHA256SUMS", "release.json", ".x.partial-1", "tool-linux.tar.gz"} {
 		f := newFixture(t)
 		f.release.Targets[0].Assets[0].Name = name
-		if _, err := f.publish(false); err == nil || !strings.Contains(err.Error(), "cannot name a file") && !strings.Contains(err.Error(), "two files") {
+		if _, err := f.publish(false); err == nil || !strings.Contains(err.Error(), "cannot name a file") && !strings.Contains(err.Error(), "two files") && !strings.Contains(err.Error(), "writes "+name+" into the directory itself") {
 			t.Errorf("asset %q: %v", name, err)
 		}
 		f.wantReleases()

@@ -138,6 +138,10 @@ func (r *run) view(ctx context.Context, w Wanted, files []File) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.tellStays(w, v.release)
+	if v.latest, err = r.otherLatest(ctx, w, v.release); err != nil {
+		return nil, err
+	}
 	return v, r.digests(ctx, v.assets, files)
 }
 
@@ -244,15 +248,22 @@ func (r *run) converge(ctx context.Context, w Wanted, files []File, sources map[
 		if err := r.create(ctx, w, v); err != nil {
 			return false, fmt.Errorf("making the draft: %w", err)
 		}
+		// Another job may have published one meanwhile.
+		if v.latest, err = r.otherLatest(ctx, w, v.release); err != nil {
+			return true, err
+		}
 		if err := r.digests(ctx, v.assets, files); err != nil {
 			return true, err
 		}
 		changed = true
 	}
 	r.tellDuplicates(v)
-	if w.GenerateNotes && w.Notes == nil && withFooter(v.release.body, "") == "" {
+	if generates(w, v.release) {
 		if w.Notes, err = r.generateNotes(ctx, w); err != nil {
 			return changed, fmt.Errorf("generating notes: %w", err)
+		}
+		if err := checkNotes(w, v.release.body); err != nil {
+			return changed, err
 		}
 	}
 	m := newMeter(r)
@@ -270,6 +281,7 @@ func (r *run) converge(ctx context.Context, w Wanted, files []File, sources map[
 				if v.release, err = r.edit(ctx, v.release, plan.edit); err != nil {
 					return changed, fmt.Errorf("changing the release: %w", err)
 				}
+				v.latest = ""
 				changed = true
 			}
 			if settled(plan.Assets) {
@@ -310,6 +322,18 @@ func (r *run) converge(ctx context.Context, w Wanted, files []File, sources map[
 		if err = r.digests(ctx, v.assets, files); err != nil {
 			return changed, err
 		}
+	}
+}
+
+// tellStays warns where a release is shown to more people than it was asked
+// for: what they have seen stays.
+func (r *run) tellStays(w Wanted, rel *releaseInfo) {
+	switch {
+	case rel == nil || rel.Draft:
+	case w.Visibility == Draft:
+		r.task.Warn("%s of %s is published already, and does not become a draft again", rel, r.Repo)
+	case w.Visibility == Prerelease && !rel.Prerelease:
+		r.task.Warn("%s of %s is full already, and does not become a pre-release again", rel, r.Repo)
 	}
 }
 

@@ -94,6 +94,9 @@ type view struct {
 	// others are further drafts of the tag, which nobody looks into.
 	others []*releaseInfo
 	assets []Remote
+	// latest is what make_latest is to be changed to, empty where it is right or
+	// comes with the publishing; see [run.otherLatest].
+	latest string
 }
 
 func (r *run) path(format string, args ...any) string {

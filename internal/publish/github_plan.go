@@ -95,9 +95,13 @@ func newPlan(repo string, w Wanted, files []File, v *view, alone bool) (*Plan, e
 		p.Before = append(p.Before, ReleaseStep{Kind: CreateDraft, Why: "the tag has no release yet"})
 	} else {
 		p.edit = editOf(w, v.release)
+		p.edit.Latest = v.latest
 		if fields := p.edit.fields(); len(fields) > 0 {
 			p.Before = append(p.Before, ReleaseStep{Kind: UpdateRelease, Fields: fields, Why: "the release has others"})
 		}
+	}
+	if generates(w, v.release) {
+		p.Before = append(p.Before, ReleaseStep{Kind: UpdateRelease, Fields: []string{"notes"}, Why: "there are none yet, and GitHub writes them"})
 	}
 	if flip := flipOf(w, v.release); flip != nil {
 		p.After = append(p.After, ReleaseStep{Kind: PublishRelease, Fields: flip.fields(), Why: "all assets are there, by digest"})
@@ -117,10 +121,16 @@ func editOf(w Wanted, r *releaseInfo) *releaseEdit {
 	if w.Commit != "" && r.Draft && r.target != w.Commit {
 		e.Target = w.Commit
 	}
-	if want := w.visibility() == Prerelease; r.Draft && r.Prerelease != want {
+	// Of a draft that stays one, the mark stays as somebody set it.
+	if want := w.marked(); r.Draft && w.visibility() != Draft && r.Prerelease != want {
 		e.Prerelease = &want
 	}
 	return e
+}
+
+// generates tells whether GitHub is to write the notes.
+func generates(w Wanted, r *releaseInfo) bool {
+	return w.GenerateNotes && w.Notes == nil && (r == nil || withFooter(r.body, "") == "")
 }
 
 var errOtherText = fmt.Errorf("other text")

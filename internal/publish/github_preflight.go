@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-github/v60/github"
 
@@ -62,11 +63,8 @@ func (g *GitHub) Preflight(ctx context.Context, w Wanted, task *progress.Task) e
 	}
 	defer r.close()
 	r.limitsFor = preflightLimitsFor
-	if w.Notes != nil && len([]rune(*w.Notes)) > maxNotes {
-		return fmt.Errorf("the notes have %d characters, and GitHub takes %d; shorten them", len([]rune(*w.Notes)), maxNotes)
-	}
-	if v := w.visibility(); w.Latest == "true" && v != Full {
-		return fmt.Errorf("a %s cannot be the latest release", v)
+	if err := errors.Join(checkNotes(w, ""), checkLatest(w)); err != nil {
+		return err
 	}
 	if err := r.checkRepository(ctx, w); err != nil {
 		return err
@@ -80,6 +78,9 @@ func (g *GitHub) Preflight(ctx context.Context, w Wanted, task *progress.Task) e
 	}
 	if v.release != nil {
 		r.tellDuplicates(v)
+		if err := checkNotes(w, v.release.body); err != nil {
+			return err
+		}
 	}
 	if err := r.checkRelease(v, w, files); err != nil {
 		return err
@@ -88,6 +89,83 @@ func (g *GitHub) Preflight(ctx context.Context, w Wanted, task *progress.Task) e
 		return err
 	}
 	return r.checkBudget(files)
+}
+
+// checkNotes refuses notes that would be too long with what relmat adds to
+// them, in a release whose notes are current.
+func checkNotes(w Wanted, current string) error {
+	body := bodyOf(w, current)
+	if body == nil {
+		return nil
+	}
+	added := ""
+	if w.Notes == nil || *body != *w.Notes {
+		added = " with what relmat adds to them"
+	}
+	return checkBody(*body, added)
+}
+
+func checkBody(body, added string) error {
+	if n := utf8.RuneCountInString(body); n > maxNotes {
+		return fmt.Errorf("the notes have %d characters%s, and GitHub takes %d; shorten them", n, added, maxNotes)
+	}
+	return nil
+}
+
+// checkLatest refuses as the latest release what GitHub would refuse at the
+// end ("Latest release cannot be draft or prerelease").
+func checkLatest(w Wanted) error {
+	if v := w.visibility(); w.Latest == "true" && v != Full {
+		return fmt.Errorf("a %s cannot be the latest release; leave --latest out, or publish a full release", v)
+	}
+	return nil
+}
+
+// checkPromotion is a promotion's preflight. Without the right to write, GitHub
+// does not show the draft that is to be promoted.
+func (r *run) checkPromotion(ctx context.Context, p Promotion) error {
+	if err := checkLatest(Wanted{Tag: p.Tag, Visibility: p.Visibility, Latest: p.Latest}); err != nil {
+		return err
+	}
+	return r.checkRepository(ctx, Wanted{Tag: p.Tag})
+}
+
+// promotedNotes has GitHub write the notes of a promotion, where it is to and
+// there are none, and refuses notes that would be too long. Its error is the
+// judge's, too.
+func (r *run) promotedNotes(ctx context.Context, p *Promotion, c *Contents, v *view) error {
+	j, err := p.Judge(c)
+	if err != nil {
+		return err
+	}
+	current := ""
+	if v.release != nil {
+		current = v.release.body
+	}
+	if p.Notes == nil && p.GenerateNotes && strings.TrimSpace(ownNotes(current)) == "" {
+		w := Wanted{Tag: p.Tag, Commit: j.Release.Commit, Visibility: p.Visibility}
+		if c.Commit == "" {
+			if err := r.checkTag(ctx, w); err != nil {
+				return err
+			}
+		}
+		if p.Notes, err = r.generateNotes(ctx, w); err != nil {
+			return fmt.Errorf("generating notes: %w", err)
+		}
+	}
+	return checkBody(p.body(current, j), " with what relmat adds to them")
+}
+
+// ownNotes are a release's notes without what relmat added.
+func ownNotes(body string) string { return withFooter(withNotes(body, nil), "") }
+
+// body is what the notes of the promoted release are, whose notes are current.
+func (p *Promotion) body(current string, j *Joining) string {
+	own := ownNotes(current)
+	if p.Notes != nil {
+		own = *p.Notes
+	}
+	return withNotes(withFooter(own, p.Footer), j.Release.Notes)
 }
 
 // checkSetting tells that what is published now is closed for ever, where the
@@ -160,6 +238,19 @@ func (r *run) checkRepository(ctx context.Context, w Wanted) error {
 		}
 	}
 	return nil
+}
+
+// blind says why the token would not see a draft, empty where it would: GitHub
+// lists drafts for those who may write.
+func (r *run) blind(ctx context.Context, tag string) (string, error) {
+	err := r.checkRepository(ctx, Wanted{Tag: tag})
+	switch {
+	case errors.Is(err, ErrAuth):
+		return err.Error(), nil
+	case kindOf(err).transient():
+		return "", err
+	}
+	return "", nil // an archived repository is readable
 }
 
 // checkTag holds the tag on GitHub against the commit that is released.

@@ -26,7 +26,7 @@ func (r *run) create(ctx context.Context, w Wanted, v *view) error {
 	if name == "" {
 		name = w.Tag
 	}
-	yes, pre := true, w.visibility() == Prerelease
+	yes, pre := true, w.marked()
 	in := releaseEdit{Tag: w.Tag, Target: w.Commit, Name: &name, Body: bodyOf(w, ""), Draft: &yes, Prerelease: &pre}
 	p := r.patience()
 	for {
@@ -105,6 +105,30 @@ func (r *run) edit(ctx context.Context, rel *releaseInfo, e *releaseEdit) (*rele
 		return rel, err
 	}
 	return got.info(), nil
+}
+
+// otherLatest is what make_latest is to be changed to in a release that is full
+// already, empty where nothing is. No release says whether it is the latest, so
+// GitHub is asked which one is ("Get the latest release"); of legacy, a rule and
+// no state, it tells nothing, so that this is sent each time.
+func (r *run) otherLatest(ctx context.Context, w Wanted, rel *releaseInfo) (string, error) {
+	if w.Latest == "" || rel == nil || rel.Draft || rel.Prerelease {
+		return "", nil
+	}
+	if w.Latest == "legacy" {
+		return w.Latest, nil
+	}
+	var latest release
+	err := r.retry(ctx, func(ctx context.Context) error {
+		return r.do(ctx, request{method: http.MethodGet, path: r.path("/releases/latest"), read: into(&latest)})
+	})
+	if err != nil && kindOf(err) != kindMissing {
+		return "", fmt.Errorf("asking which release of %s is the latest: %w", r.Repo, err)
+	}
+	if (latest.GetID() == rel.ID) == (w.Latest == "true") {
+		return "", nil
+	}
+	return w.Latest, nil
 }
 
 // flip publishes the release. A lost answer is looked up and not asked for

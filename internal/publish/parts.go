@@ -42,6 +42,8 @@ type Contents struct {
 	Commit string
 	// Release is nil where there is none; then nothing below is set.
 	Release *ReleaseInfo
+	// Blind says why a draft would not be seen, where there is no release.
+	Blind string
 	// Duplicates are the ids of further drafts of the tag.
 	Duplicates []int64
 	// Assets have their digests, but for those that no manifest names.
@@ -87,6 +89,9 @@ func (g *GitHub) Contents(ctx context.Context, tag string, task *progress.Task) 
 	}
 	defer r.close()
 	c, _, err := r.contents(ctx, tag)
+	if err == nil && c.Release == nil {
+		c.Blind, err = r.blind(ctx, tag)
+	}
 	return c, err
 }
 

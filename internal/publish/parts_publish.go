@@ -234,6 +234,9 @@ func (g *GitHub) Promote(ctx context.Context, p Promotion, task *progress.Task) 
 		return nil, err
 	}
 	defer r.close()
+	if err := r.checkPromotion(ctx, p); err != nil {
+		return nil, err
+	}
 	c, v, err := r.contents(ctx, p.Tag)
 	if err != nil {
 		return nil, err
@@ -246,6 +249,9 @@ func (g *GitHub) Promote(ctx context.Context, p Promotion, task *progress.Task) 
 		if c, v, err = r.contents(ctx, p.Tag); err != nil {
 			return nil, err
 		}
+	}
+	if err := r.promotedNotes(ctx, &p, c, v); err != nil {
+		return nil, err
 	}
 	m := newMeter(r)
 	changed := false
@@ -370,22 +376,15 @@ func (r *run) show(ctx context.Context, p Promotion, c *Contents, v *view, chang
 	if p.Name != "" && p.Name != v.release.Name {
 		e.Name = &p.Name
 	}
-	body := withFooter(withNotes(v.release.body, nil), "")
-	switch {
-	case p.Notes != nil:
-		body = *p.Notes
-	case p.GenerateNotes && strings.TrimSpace(body) == "":
-		made, err := r.generateNotes(ctx, Wanted{Tag: p.Tag, Commit: j.Release.Commit})
-		if err != nil {
-			return nil, fmt.Errorf("generating notes: %w", err)
-		}
-		body = *made
-	}
-	if body = withNotes(withFooter(body, p.Footer), j.Release.Notes); sameText(body, v.release.body) != nil {
+	if body := p.body(v.release.body, j); sameText(body, v.release.body) != nil {
 		e.Body = &body
 	}
 	if v.release.Draft && c.Commit == "" && v.release.target != j.Release.Commit {
 		e.Target = j.Release.Commit
+	}
+	r.tellStays(w, v.release)
+	if e.Latest, err = r.otherLatest(ctx, w, v.release); err != nil {
+		return nil, err
 	}
 	res := &Result{Outcome: Unchanged, Assets: j.files()}
 	if len(e.fields()) > 0 {

@@ -124,7 +124,7 @@ func TestPartsAreJoined(t *testing.T) {
 	}
 	wantAssets(t, only(t, repo), filesOf(one, two), "release.json", "SHA256SUMS")
 	s.ForgetRequests()
-	if res, err := g.Promote(t.Context(), promotion("one", "two"), quietTask()); err != nil || res.Outcome != publish.Unchanged || changes(s) != 0 || s.Count() > 5 {
+	if res, err := g.Promote(t.Context(), promotion("one", "two"), quietTask()); err != nil || res.Outcome != publish.Unchanged || changes(s) != 0 || s.Count()-s.Count(githubtest.OpRepo) > 5 {
 		t.Errorf("promoted again: %+v, %v, %d changes in %d requests", res, err, changes(s), s.Count())
 	}
 	// What is joined is there; without an asset it is mended, without a part

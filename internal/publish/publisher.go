@@ -1,15 +1,18 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/relmat/relmat/internal/fsx"
 	"github.com/relmat/relmat/internal/manifest"
@@ -120,21 +123,28 @@ func (w Wanted) files() ([]source, error) {
 		}
 		list = append(list, made(releaseName, append(data, '\n')))
 	}
-	slices.SortFunc(list, func(a, b source) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(list, func(a, b source) int { return strings.Compare(a.Name, b.Name) })
+	var names, bad []string
+	for _, s := range w.Files {
+		names = append(names, s.Name)
+	}
+	if err := matrix.AssetNames(names...); err != nil {
+		bad = append(bad, err.Error())
+	}
 	for i, s := range list {
-		if err := matrix.AssetName(s.Name); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrNames, err)
-		}
 		if _, _, temporary := IsTemporary(s.Name); temporary {
-			return nil, fmt.Errorf("%w: %s is a name that relmat gives to replacements; rename the file", ErrNames, s.Name)
+			bad = append(bad, s.Name+" is a name that relmat gives to replacements; rename the file")
 		}
 		// GitHub's names differ by case; those of a download on Windows or
 		// macOS do not.
 		for _, other := range list[:i] {
 			if strings.EqualFold(other.Name, s.Name) {
-				return nil, fmt.Errorf("%w: there are two files %s (%s and %s); rename one", ErrNames, s.Name, other.Path, s.Path)
+				bad = append(bad, w.clash(other, s)...)
 			}
 		}
+	}
+	if len(bad) > 0 {
+		return nil, fmt.Errorf("%w: %s", ErrNames, strings.Join(bad, "; "))
 	}
 	return list, nil
 }
@@ -149,6 +159,28 @@ func (w Wanted) hasPart(name string) bool {
 	return slices.ContainsFunc(w.Release.Targets, func(p manifest.Part) bool { return p.Target == target })
 }
 
+// clash says what two files of one name are, and how to mend it. Two that are
+// both made follow from two that are given.
+func (w Wanted) clash(a, b source) []string {
+	if a.data != nil && b.data == nil {
+		a, b = b, a
+	}
+	path := cmp.Or(a.Path, a.Name)
+	switch {
+	case a.data != nil:
+		return nil
+	case b.data == nil:
+		return []string{fmt.Sprintf("there are two files %s (%s and %s); rename one", b.Name, path, cmp.Or(b.Path, b.Name))}
+	case w.Release != nil:
+		return []string{fmt.Sprintf("relmat makes %s itself; give the asset %s another name", b.Name, a.Name)}
+	}
+	flag := "--checksum-files"
+	if b.Name == sumsName {
+		flag = "--checksums"
+	}
+	return []string{fmt.Sprintf("%s makes %s, and %s is among the files; leave it out, or drop the flag", flag, b.Name, path)}
+}
+
 // visibility resolves Auto by the tag.
 func (w Wanted) visibility() Visibility {
 	switch {
@@ -160,21 +192,43 @@ func (w Wanted) visibility() Visibility {
 	return Full
 }
 
+// marked tells whether a draft is made as a pre-release: as it is to be
+// published, which of one that stays a draft only the tag says.
+func (w Wanted) marked() bool {
+	v := w.visibility()
+	return v == Prerelease || v == Draft && IsPrerelease(w.Tag)
+}
+
 // Dir publishes into a directory, as Directory does.
 type Dir struct {
 	// Path receives TAG/.
 	Path string
 	// Replace allows a published release to be replaced by another.
 	Replace bool
+	// DryRun makes nothing, not even Path.
+	DryRun  bool
 	Digests *fsx.Digests
 }
 
-// Preflight checks the names, and that the directory can be made.
+// Preflight checks the names, and that the directory can be made, by making it.
 func (d *Dir) Preflight(_ context.Context, w Wanted, _ *progress.Task) error {
 	if err := checkNames(w.manifest(), w.ChecksumFiles); err != nil {
 		return err
 	}
-	return os.MkdirAll(d.Path, 0o755)
+	if !d.DryRun {
+		return os.MkdirAll(d.Path, 0o755)
+	}
+	for path := filepath.Clean(d.Path); ; path = filepath.Dir(path) {
+		info, err := os.Stat(path)
+		switch {
+		case err == nil && !info.IsDir():
+			return &fs.PathError{Op: "mkdir", Path: path, Err: syscall.ENOTDIR}
+		case err == nil || path == filepath.Dir(path):
+			return err
+		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR):
+			return err
+		}
+	}
 }
 
 // Plan is one line for all files: a directory changes whole or not at all.
