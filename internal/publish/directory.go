@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/relmat/relmat/internal/fsx"
 	"github.com/relmat/relmat/internal/manifest"
@@ -51,6 +52,9 @@ func checkNames(r manifest.Release, files bool) error {
 	for _, a := range r.Assets() {
 		if !plain(a.Name) {
 			return fmt.Errorf("asset %q cannot name a file", a.Name)
+		}
+		if !utf8.ValidString(a.Name) {
+			return fmt.Errorf("the name of asset %q is not UTF-8, which %s needs; rename the file", a.Name, releaseName)
 		}
 		if a.Name == sumsName || a.Name == releaseName {
 			return fmt.Errorf("relmat writes %s into the directory itself; leave the file out, or rename it", a.Name)

@@ -216,7 +216,7 @@ func (d *Dir) Preflight(_ context.Context, w Wanted, _ *progress.Task) error {
 		return err
 	}
 	if !d.DryRun {
-		return os.MkdirAll(d.Path, 0o755)
+		return d.writable()
 	}
 	for path := filepath.Clean(d.Path); ; path = filepath.Dir(path) {
 		info, err := os.Stat(path)
@@ -229,6 +229,23 @@ func (d *Dir) Preflight(_ context.Context, w Wanted, _ *progress.Task) error {
 			return err
 		}
 	}
+}
+
+// writable makes the directory, and sees whether a file can be made in it: by
+// the rights alone nobody can tell.
+func (d *Dir) writable() error {
+	err := os.MkdirAll(d.Path, 0o755)
+	var f *os.File
+	if err == nil {
+		f, err = os.CreateTemp(d.Path, ".relmat.partial-")
+	}
+	if err == nil {
+		err = errors.Join(f.Close(), fsx.Remove(f.Name()))
+	}
+	if err != nil {
+		return fmt.Errorf("a release cannot be put into %s: %w; name another directory, or give the right to write there", d.Path, err)
+	}
+	return nil
 }
 
 // Plan is one line for all files: a directory changes whole or not at all.
