@@ -36,6 +36,12 @@ type githubOptions struct {
 	repo, name, notes, latest, commit string
 	generate                          bool
 	parallel                          int
+	releaseID                         int64
+}
+
+// releaseIDFlag adds --release-id to a command that fills a release.
+func (o *githubOptions) releaseIDFlag(cmd *cobra.Command) {
+	cmd.Flags().Int64Var(&o.releaseID, "release-id", 0, "fill the release on GitHub with this `ID`, which another job made (default: the tag's)")
 }
 
 func (o *githubOptions) register(cmd *cobra.Command) {
@@ -69,6 +75,9 @@ func (o *githubOptions) apply(cmd *cobra.Command, w *publish.Wanted) error {
 	if o.parallel < 1 || o.parallel > 64 {
 		return &usageError{fmt.Errorf("--parallel is %d; allowed: 1 to 64", o.parallel)}
 	}
+	if given("release-id") && o.releaseID < 1 {
+		return &usageError{fmt.Errorf("--release-id is %d; the id of a release is wanted, as publish --json tells it", o.releaseID)}
+	}
 	if o.commit != "" && !commitID.MatchString(o.commit) {
 		return &usageError{fmt.Errorf("--commit is %q; a whole commit id is wanted, 40 hexadecimal digits, as `git rev-parse %[1]s` prints it", o.commit)}
 	}
@@ -95,7 +104,7 @@ func (o *githubOptions) apply(cmd *cobra.Command, w *publish.Wanted) error {
 // checkPlace refuses flags that have no meaning where the release goes.
 func checkPlace(cmd *cobra.Command) error {
 	if cmd.Flag("to").Changed {
-		for _, name := range []string{"draft", "prerelease", "latest", "name", "notes", "generate-notes"} {
+		for _, name := range []string{"draft", "prerelease", "latest", "name", "notes", "generate-notes", "release-id"} {
 			if cmd.Flag(name).Changed {
 				return &usageError{fmt.Errorf("--to and --%s exclude each other: a release in a directory is its files, and nothing else", name)}
 			}
@@ -117,7 +126,7 @@ func checkPlace(cmd *cobra.Command) error {
 func (a *app) github(o githubOptions) *publish.GitHub {
 	api := a.apiURL()
 	return &publish.GitHub{
-		Repo: o.repo, API: api, Parallel: o.parallel, UserAgent: "relmat/" + versionText(),
+		Repo: o.repo, ReleaseID: o.releaseID, API: api, Parallel: o.parallel, UserAgent: "relmat/" + versionText(),
 		Token: func(ctx context.Context) (string, error) {
 			token, err := publish.Tokens(ctx, a.Env, api)
 			if err == nil && token != "" {
@@ -138,7 +147,8 @@ is in: a draft that an interrupted run left, broken uploads, old files, or
 nothing. A file that is there with the same SHA-256 is kept; another one is sent
 in full before the old one goes; what else the release holds is left alone. The
 release is shown to everyone last, when all files are there. After any error,
-run the same command again. It needs no targets.yaml and no checkout.
+run the same command again. It needs no targets.yaml and no checkout. With --draft
+and no file it makes an empty draft, whose id --json tells and --release-id takes.
 
 The token is that of GITHUB_TOKEN, GH_TOKEN or gh auth token, in this order. The
 repository is that of --repo, GITHUB_REPOSITORY or the remote origin, if that is
@@ -149,6 +159,7 @@ on the API's server.`,
 		},
 	}
 	o.register(cmd)
+	o.releaseIDFlag(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.to, "to", "", "publish into the directory `DIR`/TAG in place of GitHub")
 	f.BoolVar(&o.replace, "replace", false, "replace a directory's release that has other files")
@@ -168,8 +179,8 @@ func (a *app) publish(cmd *cobra.Command, o publishOptions, args []string) error
 	switch {
 	case a.tag == "":
 		return &usageError{errors.New("--tag TAG is missing")}
-	case len(args) == 0:
-		return &usageError{errors.New("name at least one file to publish")}
+	case len(args) == 0 && (!o.draft || o.checksums || o.checksumFiles):
+		return &usageError{errors.New("name at least one file to publish, or make an empty draft for other jobs by --draft alone")}
 	}
 	if err := checkPlace(cmd); err != nil {
 		return err

@@ -24,6 +24,7 @@ type githubKey struct{}
 //	github start OWNER/NAME [TAG...]   with tags on its one commit
 //	github commit FILE                 makes a commit known, whose SHA-1 is in the file
 //	github draft TAG                   makes a draft
+//	github id TAG VAR                  sets the variable to the id of the tag's last release
 //	github asset TAG NAME TEXT         puts an asset into the tag's first release
 //	github starter TAG NAME            puts what a broken upload leaves
 //	github state TAG FILE              writes what the tag's releases are
@@ -32,7 +33,7 @@ type githubKey struct{}
 func cmdGitHub(ts *testscript.TestScript, neg bool, args []string) {
 	holder := ts.Value(githubKey{}).(**githubtest.Server)
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: github start|commit|draft|asset|starter|state|download|requests ...")
+		ts.Fatalf("usage: github start|commit|draft|id|asset|starter|state|download|requests ...")
 	}
 	if args[0] == "start" {
 		s, err := githubtest.Start()
@@ -58,6 +59,9 @@ func cmdGitHub(ts *testscript.TestScript, neg bool, args []string) {
 	switch args[0] {
 	case "draft":
 		repo.AddRelease(githubtest.NewRelease{Tag: args[1], Draft: true})
+	case "id":
+		list := repo.ByTag(args[1])
+		ts.Setenv(args[2], fmt.Sprint(list[len(list)-1].ID))
 	case "commit":
 		repo.AddCommit(strings.TrimSpace(ts.ReadFile(args[1])), time.Now())
 	case "asset", "starter":

@@ -82,6 +82,7 @@ are in it.`,
 	f := cmd.Flags()
 	f.StringVar(&o.To, "to", "", "publish into `DIR`")
 	g.register(cmd)
+	g.releaseIDFlag(cmd)
 	f.BoolVar(&draft, "draft", false, "leave a draft on GitHub that only the repository's writers see")
 	f.BoolVar(&prerelease, "prerelease", false, "publish as a pre-release on GitHub (default for tags such as v1.2.0-rc.1)")
 	f.BoolVar(&o.Part, "part", false, "put each target's assets and part manifest into the release on GitHub, for relmat promote to join")

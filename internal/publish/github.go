@@ -25,6 +25,9 @@ const GitHubAPI = "https://api.github.com/"
 type GitHub struct {
 	// Repo is OWNER/NAME.
 	Repo string
+	// ReleaseID, where set, is the release to publish to, which another job
+	// made; 0 finds it by the tag.
+	ReleaseID int64
 	// API is the address of the API: GitHubAPI, or https://HOST/api/v3/.
 	API string
 	// Token returns the token, empty for none; see [Tokens].
@@ -132,7 +135,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// view looks at the tag's release, or the one that another job made.
+// view looks at the tag's release, or the one that another job made and named.
 func (r *run) view(ctx context.Context, w Wanted, files []File) (*view, error) {
 	v, err := r.lookFor(ctx, w)
 	if err != nil {
@@ -146,15 +149,18 @@ func (r *run) view(ctx context.Context, w Wanted, files []File) (*view, error) {
 }
 
 func (r *run) lookFor(ctx context.Context, w Wanted) (*view, error) {
-	if w.ReleaseID == 0 {
+	if r.ReleaseID == 0 {
 		return r.look(ctx, w.Tag)
 	}
-	rel, err := r.release(ctx, w.ReleaseID)
+	rel, err := r.release(ctx, r.ReleaseID)
+	if kindOf(err) == kindMissing {
+		return nil, fmt.Errorf("%s has no release %d, or the token may not see it; look at --release-id, or leave it out to find the release by its tag (%w)", r.Repo, r.ReleaseID, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	if rel.Tag != w.Tag {
-		return nil, fmt.Errorf("release %d of %s is that of tag %s, not of %s", w.ReleaseID, r.Repo, rel.Tag, w.Tag)
+		return nil, fmt.Errorf("release %d of %s is that of tag %s, not of %s; look at --release-id and --tag", r.ReleaseID, r.Repo, rel.Tag, w.Tag)
 	}
 	v := &view{release: rel}
 	v.assets, err = r.listAssets(ctx, rel.ID)
@@ -168,7 +174,7 @@ func (g *GitHub) prepare(ctx context.Context, w Wanted, task *progress.Task) (*r
 		return nil, nil, nil, err
 	}
 	sources := map[string]source{}
-	var files []File
+	files := []File{}
 	for _, s := range list {
 		sources[s.Name] = s
 		files = append(files, s.File)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -237,14 +238,34 @@ func TestReleaseID(t *testing.T) {
 	st := newStage(t)
 	st.repo.AddRelease(githubtest.NewRelease{Tag: "v1", Draft: true})
 	mine := st.repo.AddRelease(githubtest.NewRelease{Tag: "v1", Draft: true})
-	w := publish.Wanted{ReleaseID: mine.ID, Visibility: publish.Draft, Files: []publish.File{st.file("a.zip", "a")}}
+	st.gh.ReleaseID = mine.ID
+	w := publish.Wanted{Visibility: publish.Draft, Files: []publish.File{st.file("a.zip", "a")}}
 	if res := st.must(w); res.ID != mine.ID || res.Outcome != publish.Updated && res.Outcome != publish.Drafted {
 		t.Errorf("%+v", res)
 	}
-	w.ReleaseID = st.repo.AddRelease(githubtest.NewRelease{Tag: "v2", Draft: true}).ID
-	if _, err := st.publish(w); err == nil || !strings.Contains(err.Error(), "is that of tag v2, not of v1") {
-		t.Errorf("%v", err)
+	part := makePart(t, st.dir, "one", map[string]string{"one.zip": "1"})
+	if res, err := st.gh.PublishPart(t.Context(), part, st.task()); err != nil || res.ID != mine.ID {
+		t.Errorf("a part: %+v, %v", res, err)
 	}
+	refused := func(want string) {
+		t.Helper()
+		before := st.repo.State()
+		_, err := st.publish(w)
+		_, partErr := st.gh.PublishPart(t.Context(), part, st.task())
+		w.Tag = "v1"
+		for _, err := range []error{err, partErr, st.gh.Preflight(t.Context(), w, st.task())} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v", err)
+			}
+		}
+		if !reflect.DeepEqual(before, st.repo.State()) {
+			t.Error("something was changed")
+		}
+	}
+	st.gh.ReleaseID = st.repo.AddRelease(githubtest.NewRelease{Tag: "v2", Draft: true}).ID
+	refused("is that of tag v2, not of v1; look at --release-id and --tag")
+	st.gh.ReleaseID = 987654
+	refused("o/r has no release 987654, or the token may not see it; look at --release-id")
 }
 
 func TestRights(t *testing.T) {

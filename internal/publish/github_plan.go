@@ -78,6 +78,9 @@ func newPlan(repo string, w Wanted, files []File, v *view, alone bool) (*Plan, e
 	if p.Assets, err = Converge(files, v.assets, alone); err != nil {
 		return nil, err
 	}
+	if p.Assets == nil {
+		p.Assets = []Action{} // an empty list for programs, too
+	}
 	wanted := map[string]bool{}
 	for _, f := range files {
 		wanted[f.Name] = true

@@ -89,7 +89,13 @@ func (g *GitHub) Contents(ctx context.Context, tag string, task *progress.Task) 
 	}
 	defer r.close()
 	c, _, err := r.contents(ctx, tag)
-	if err == nil && c.Release == nil {
+	switch {
+	case kindOf(err) == kindMissing:
+		// Of what a token may not see GitHub says that it is not there.
+		if why := r.checkRepository(ctx, Wanted{Tag: tag}); why != nil {
+			err = fmt.Errorf("%s is not seen: %w", r.Repo, why)
+		}
+	case err == nil && c.Release == nil:
 		c.Blind, err = r.blind(ctx, tag)
 	}
 	return c, err

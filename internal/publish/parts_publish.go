@@ -35,7 +35,7 @@ func (g *GitHub) PublishPart(ctx context.Context, part manifest.PartFile, task *
 
 func (r *run) publishPart(ctx context.Context, w Wanted, part manifest.PartFile, files []File) (*Result, error) {
 	c := &Contents{Repo: r.Repo, Tag: w.Tag}
-	v, err := r.look(ctx, w.Tag)
+	v, err := r.lookFor(ctx, w)
 	if err != nil {
 		return nil, err
 	}

@@ -128,6 +128,19 @@ func TestContentsTellWhetherADraftIsSeen(t *testing.T) {
 			t.Errorf("%q: %+v, %v", token, c, err)
 		}
 	}
+	// A repository that is not seen is told from a token that is not there.
+	st.repo.MakePrivate(true)
+	st.token("")
+	if _, err := st.gh.Contents(t.Context(), "v1", quietTask()); !errors.Is(err, publish.ErrAuth) || !strings.Contains(err.Error(), "o/r is not seen: ") {
+		t.Errorf("a private repository without a token: %v", err)
+	}
+	st.repo.MakePrivate(false)
+	st.token(githubtest.Token)
+	st.gh.Repo = "o/other"
+	if _, err := st.gh.Contents(t.Context(), "v1", quietTask()); err == nil || !strings.Contains(err.Error(), "there is no repository o/other, or the token may not see it; look at --repo") {
+		t.Errorf("a repository that is not there: %v", err)
+	}
+	st.gh.Repo = "o/r"
 	// A release that everybody sees needs no token.
 	st.token(githubtest.Token)
 	if _, err := st.gh.Promote(t.Context(), promotion("one"), quietTask()); err != nil {

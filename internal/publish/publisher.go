@@ -59,8 +59,6 @@ type Wanted struct {
 	// Commit is what the tag must name, or is to name where there is none.
 	// Empty takes the tag as it is.
 	Commit string
-	// ReleaseID, where set, is the release to use, which another job made.
-	ReleaseID int64
 }
 
 // Result is what a publisher made.

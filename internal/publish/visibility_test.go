@@ -131,3 +131,19 @@ func TestPublishedStaysAndSaysSo(t *testing.T) {
 		}
 	}
 }
+
+func TestPromotedStaysFullAndSaysSo(t *testing.T) {
+	st := ready(t)
+	p := promotion("one")
+	if _, err := st.gh.Promote(t.Context(), p, st.task()); err != nil {
+		t.Fatal(err)
+	}
+	p.Visibility = publish.Prerelease
+	res, err := st.gh.Promote(t.Context(), p, st.task())
+	if err != nil || res.Prerelease || res.Outcome != publish.Unchanged {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if want := "of o/r is full already, and does not become a pre-release again"; strings.Count(st.said.String(), want) != 1 {
+		t.Errorf("it said %q", st.said)
+	}
+}
