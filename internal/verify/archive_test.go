@@ -126,6 +126,41 @@ var nameChecks = []check{
 	}},
 }
 
+// A zip may hold below a file, or below a link, what no system has there.
+var belowChecks = []check{
+	{name: "below a directory", make: func(t tree) { t.write("a", "x\n") }, options: func(t tree, o *verify.Options) {
+		o.Path = filepath.Join(t.TempDir(), "p.zip")
+		zipOf(t.T, o.Path, 3, member{name: "d/", mode: fs.ModeDir | 0o755}, member{name: "d/f", content: "x\n", mode: 0o644}, member{name: "d/", mode: fs.ModeDir | 0o755})
+	}},
+	{name: "below a file", make: func(t tree) { t.write("a", "x\n") }, options: func(t tree, o *verify.Options) {
+		o.Path = filepath.Join(t.TempDir(), "p.zip")
+		zipOf(t.T, o.Path, 3, member{name: "f", content: "x\n", mode: 0o644}, member{name: "f/g/h", content: "x\n", mode: 0o644}, member{name: "f/i", content: "x\n", mode: 0o644})
+		refused(t, o.Path)
+	}, want: []string{"error f: is a file, and f/g/h lies below it: it cannot be unpacked"}},
+	{name: "below a file in other letters", make: func(t tree) { t.write("a", "x\n") }, options: func(t tree, o *verify.Options) {
+		o.Path = filepath.Join(t.TempDir(), "p.zip")
+		zipOf(t.T, o.Path, 3, member{name: "d/F", content: "x\n", mode: 0o644}, member{name: "d/f/g", content: "x\n", mode: 0o644})
+	}, want: []string{"error d/f: differs from d/F in capital letters alone"}},
+	{name: "below a link", make: func(t tree) { t.write("a", "x\n") }, options: func(t tree, o *verify.Options) {
+		o.Path = filepath.Join(t.TempDir(), "p.zip")
+		zipOf(t.T, o.Path, 3, member{name: "p/d/f", content: "x\n", mode: 0o644}, member{name: "p/l", link: "d", mode: fs.ModeSymlink | 0o777}, member{name: "p/l/x", content: "x\n", mode: 0o644})
+		refused(t, o.Path)
+	}, want: []string{"error p/l: is a link, and p/l/x lies below it: it cannot be unpacked"}},
+	{name: "a file that is also a directory", make: func(t tree) { t.write("a", "x\n") }, options: func(t tree, o *verify.Options) {
+		o.Path = filepath.Join(t.TempDir(), "p.zip")
+		zipOf(t.T, o.Path, 3, member{name: "f", content: "x\n", mode: 0o644}, member{name: "f/", mode: fs.ModeDir | 0o755})
+		refused(t, o.Path)
+	}, want: []string{"error f: stands twice in the archive"}},
+}
+
+// refused wants unzip to say that a zip cannot be unpacked.
+func refused(t tree, zip string) {
+	t.Helper()
+	if out, err := exec.Command("unzip", "-n", zip, "-d", filepath.Join(t.TempDir(), "out")).CombinedOutput(); err == nil {
+		t.Errorf("unzip takes it:\n%s", out)
+	}
+}
+
 // noise is content that cannot be compressed.
 func noise(n int) string {
 	data := make([]byte, n)

@@ -16,7 +16,7 @@ import (
 )
 
 // Version changes with what the rules find in the same package.
-const Version = 3
+const Version = 4
 
 // Options say what is judged, and by what it is judged.
 type Options struct {
