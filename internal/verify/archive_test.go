@@ -215,6 +215,48 @@ var manifestChecks = []check{
 	{name: "damaged", make: func(t tree) { t.write("manifest.json", `{"schema": 1, "files": [{"path": "../x", "mode": "0644"}]}`) }, want: []string{
 		"error manifest.json: the list of what the package holds is damaged",
 	}},
+	{name: "cut short", make: func(t tree) {
+		t.write("a", "x\n")
+		t.manifest(nil)
+		t.write("manifest.json", string(t.read("manifest.json")[:50]))
+	}, want: []string{"error manifest.json: the list of what the package holds is damaged: it is no JSON: unexpected end of JSON input"}},
+	{name: "empty", make: func(t tree) { t.write("manifest.json", "") }, options: packed("p/"), want: []string{
+		"error manifest.json: the list of what the package holds is damaged: it is empty",
+	}},
+	{name: "of libraries, and empty", make: func(t tree) { t.write("manifest-libs.json", "\n") }, want: []string{
+		"error manifest-libs.json: the list of what the package holds is damaged: it is empty",
+	}},
+	{name: "without its keys", make: func(t tree) { t.write("manifest.json", `{"schema": 1, "project": "p", "target": "x"}`) }, want: []string{
+		"error manifest.json: the list of what the package holds is damaged: it lacks version, triple, package, files",
+	}},
+	{name: "of a later relmat", make: func(t tree) { t.write("manifest.json", `{"schema": 2}`) }, want: []string{
+		"error manifest.json: schema 2 is unknown",
+	}},
+	{name: "the target's", make: func(t tree) {
+		t.write("a", "x\n")
+		t.manifest(nil)
+	}, promise: func(t *verify.Target) { t.Project = "p" }},
+	{name: "another project's", make: func(t tree) {
+		t.write("a", "x\n")
+		t.manifest(nil)
+	}, promise: func(t *verify.Target) { t.Project = "q" }, want: []string{"error manifest.json: says project p, and it is verified as one of q"}},
+	{name: "another target's", make: func(t tree) {
+		t.write("a", "x\n")
+		t.manifest(func(m *manifest.Manifest) { m.Target = "there" })
+	}, promise: func(*verify.Target) {}, want: []string{"error manifest.json: says target there, and it is verified as one of here"}},
+	{name: "another package's", make: func(t tree) {
+		t.write("a", "x\n")
+		t.manifest(func(m *manifest.Manifest) { m.Package = "other" })
+	}, promise: func(*verify.Target) {}, want: []string{"error manifest.json: says package other, and it is verified as one of p"}},
+	{name: "the target's, with libraries over it", make: func(t tree) {
+		t.write("a", "x\n")
+		t.manifest(nil)
+		t.write("lib/b", "x\n")
+		t.manifest(func(m *manifest.Manifest) {
+			m.Package, m.RuntimeOf = "p-runtime", []string{"p"}
+			m.Files = m.Files[1:]
+		})
+	}, promise: func(*verify.Target) {}},
 	{name: "a package of libraries over it", make: func(t tree) {
 		t.write("a", "x\n")
 		t.manifest(nil)
