@@ -76,6 +76,9 @@ type File struct {
 	// Err says what is damaged. What could be read in spite of it stands in
 	// Slices.
 	Err error
+
+	// held is what an archive's file holds of loader.Held.
+	held map[string][]string
 }
 
 // Slice is one program or library: a native file, or the part of a universal
@@ -152,6 +155,8 @@ type surveyor struct {
 	group   *errgroup.Group
 	buffers chan []byte
 	kept    atomic.Int64
+	// packed says that the root is an archive.
+	packed bool
 }
 
 // Look surveys paths: files, directories and archives. What cannot be read is
@@ -211,6 +216,7 @@ func (s *surveyor) root(ctx context.Context, r *Root) error {
 	}
 	s.group, ctx = errgroup.WithContext(ctx)
 	s.group.SetLimit(s.opts.Jobs)
+	s.packed = false
 	b := &basket{}
 	switch {
 	case info.IsDir():
@@ -241,7 +247,7 @@ func (s *surveyor) file(ctx context.Context, r *Root, size int64, b *basket) err
 		if !ok {
 			return errors.New("is neither a native file (ELF, PE, Mach-O, metallib) nor an archive (zip, wheel, tar, tar.gz, tar.zst, tar.xz)")
 		}
-		r.Kind = string(format)
+		r.Kind, s.packed = string(format), true
 		return s.archive(ctx, f, size, format, b)
 	}
 	r.Kind = "file"
@@ -342,6 +348,13 @@ func (s *surveyor) read(ctx context.Context, slot *slot, r io.ReaderAt) error {
 		sl := &Slice{Object: o}
 		slot.slices = append(slot.slices, sl)
 		weight += weigh(o)
+		// The loader's view of an archive does not have the bytes.
+		if s.packed && slot.held == nil {
+			if slot.held, err = loader.Held(r, slot.size, o, slot.path); err != nil {
+				slot.err = errors.Join(slot.err, fmt.Errorf("looking for the libraries that it loads: %w", err))
+			}
+			weight += len(slot.held)
+		}
 		regions := regionsOf(o)
 		if o.Format == objfile.ELF || o.Format == objfile.PE {
 			images, err := fatbin.Images(r, regions, fatbin.Options{All: s.opts.All})
@@ -389,6 +402,7 @@ type slot struct {
 	size   int64
 	native bool
 	slices []*Slice
+	held   map[string][]string
 	err    error
 }
 
@@ -410,7 +424,7 @@ func (b *basket) into(r *Root) {
 	for _, sl := range b.slots {
 		r.Size += sl.size
 		if sl.native || sl.err != nil {
-			r.Files = append(r.Files, &File{Path: sl.path, Size: sl.size, Slices: sl.slices, Err: sl.err})
+			r.Files = append(r.Files, &File{Path: sl.path, Size: sl.size, Slices: sl.slices, Err: sl.err, held: sl.held})
 			continue
 		}
 		r.Others = append(r.Others, Other{sl.path, sl.size})

@@ -147,6 +147,48 @@ func TestSystemDirectories(t *testing.T) {
 	}
 }
 
+// TestHeldNames wants a library whose name stands in the text of another to be
+// found in an archive as in the directory, and one that is not there to be
+// missing by its name.
+func TestHeldNames(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, filepath.FromSlash(name)) }
+	compile(t, in("lib/libnvrtc.so.13.2.86"), `const char *builtins = "libnvrtc-builtins.so.13.2"; const char *f(void) { return builtins; }`,
+		"-shared", "-fPIC", "-Wl,-soname,libnvrtc.so.13", "-Wl,-rpath,$ORIGIN")
+	if err := os.Symlink("libnvrtc.so.13.2.86", in("lib/libnvrtc.so.13")); err != nil {
+		t.Fatal(err)
+	}
+	compile(t, in("bin/app"), "const char *f(void); void _start(void) { f(); for (;;); }",
+		"-pie", "-fPIE", "-Wl,-rpath,$ORIGIN/../lib", in("lib/libnvrtc.so.13.2.86"))
+	edge := func(path string) loader.Edge {
+		for _, f := range look(t, inspect.Options{}, path).Roots[0].Files {
+			for _, sl := range f.Slices {
+				for _, n := range sl.Tree.Nodes {
+					for _, e := range n.Edges {
+						if e.How == "by-name" {
+							return e
+						}
+					}
+				}
+			}
+		}
+		t.Fatalf("%s: nothing is loaded by name", path)
+		return loader.Edge{}
+	}
+	for _, there := range []bool{false, true} {
+		want := loader.Missing
+		if there {
+			want = loader.Found
+			compile(t, in("lib/libnvrtc-builtins.so.13.2"), "int b(void) { return 1; }", "-shared", "-fPIC")
+		}
+		for _, path := range []string{dir, pack(t, dir, "s.zip", zip.Store), pack(t, dir, "d.zip", zip.Deflate), pack(t, dir, "a.tar", 0), pack(t, dir, "a.tar.gz", 0)} {
+			if e := edge(path); e.Name != "libnvrtc-builtins.so.13.2" || e.Class != want {
+				t.Errorf("%s: %s is %s, want libnvrtc-builtins.so.13.2 %s (%s)", filepath.Base(path), e.Name, e.Class, want, e.Hint)
+			}
+		}
+	}
+}
+
 func TestPicture(t *testing.T) {
 	dir := program(t)
 	s := look(t, inspect.Options{Strings: true}, dir)

@@ -124,7 +124,7 @@ func (s *surveyor) view(r *Root) (loader.View, error) {
 	r.base = mount
 	entries := map[string]loader.Entry{}
 	for _, f := range r.Files {
-		var e loader.Entry
+		e := loader.Entry{Held: f.held}
 		for _, sl := range f.Slices {
 			e.Objects = append(e.Objects, sl.Object)
 		}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/relmat/relmat/internal/cuda"
+	"github.com/relmat/relmat/internal/objfile"
 )
 
 // fold is a file name as the platform compares it.
@@ -36,11 +37,7 @@ func (s *session) loadByName(m *module, l cuda.ByName) error {
 	if l.Pattern == "" {
 		return nil
 	}
-	re, err := regexp.Compile(l.Pattern)
-	if err != nil {
-		return fmt.Errorf("cuda's table of libraries: %w", err)
-	}
-	names, err := s.namesInside(m, re)
+	names, looked, err := s.namesInside(m, l.Pattern)
 	if err != nil {
 		return err
 	}
@@ -50,10 +47,11 @@ func (s *session) loadByName(m *module, l cuda.ByName) error {
 		}
 	}
 	if len(names) == 0 {
-		return s.connect(m, l.Pattern, "by-name", hit{
-			class: Missing,
-			hint:  path.Base(m.path) + " holds no name like that, or its bytes are not at hand",
-		})
+		hint := path.Base(m.path) + " holds no name like that"
+		if !looked {
+			hint = "it was not looked for: which name " + path.Base(m.path) + " loads stands in bytes that are not at hand"
+		}
+		return s.connect(m, l.Pattern, "by-name", hit{class: Missing, hint: hint})
 	}
 	return nil
 }
@@ -182,22 +180,62 @@ const maxName = 256
 // maxNames bounds how many names one library may hold.
 const maxNames = 64
 
-// namesInside finds the distinct names that an expression fits in a module's
-// data. Code and GPU code are left out.
-func (s *session) namesInside(m *module, re *regexp.Regexp) ([]string, error) {
+// namesInside finds the distinct names that a pattern fits in a module's data.
+// Code and GPU code are left out. looked is false where the view does not have
+// the bytes.
+func (s *session) namesInside(m *module, pattern string) (names []string, looked bool, err error) {
+	if h, ok := s.view.(Holder); ok {
+		if names, ok := h.Held(m.real, pattern); ok {
+			return names, true, nil
+		}
+	}
 	o, ok := s.view.(Opener)
 	if !ok {
-		return nil, nil
+		return nil, false, nil
 	}
 	f, err := o.Open(m.real)
 	if err != nil {
-		return nil, nil
+		return nil, false, nil
 	}
 	defer f.Close()
+	if names, err = namesIn(f, f.Size(), m.obj, pattern); err != nil {
+		return nil, false, fmt.Errorf("%s: %w", m.real, err)
+	}
+	return names, true, nil
+}
+
+// Held reads from a native file the names of libraries that it loads and holds
+// as text, for Entry.Held. file is its name; an object has another, its SONAME.
+// It is nil for all that are not in cuda's table.
+func Held(r io.ReaderAt, size int64, o *objfile.Object, file string) (map[string][]string, error) {
+	var held map[string][]string
+	for _, name := range []string{path.Base(file), path.Base(o.Soname)} {
+		for _, l := range append(cuda.LoadedBy(name), cuda.LoadedBy(strings.ToLower(name))...) {
+			if _, done := held[l.Pattern]; done || l.Pattern == "" {
+				continue
+			}
+			names, err := namesIn(r, size, o, l.Pattern)
+			if err != nil {
+				return nil, err
+			}
+			if held == nil {
+				held = map[string][]string{}
+			}
+			held[l.Pattern] = names
+		}
+	}
+	return held, nil
+}
+
+func namesIn(r io.ReaderAt, size int64, o *objfile.Object, pattern string) ([]string, error) {
+	re, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, fmt.Errorf("cuda's table of libraries: %w", err)
+	}
 	var names []string
-	for _, span := range dataSpans(m, f.Size()) {
-		if names, err = scan(f, span, re, names); err != nil {
-			return nil, fmt.Errorf("%s: %w", m.real, err)
+	for _, span := range dataSpans(o, size) {
+		if names, err = scan(r, span, re, names); err != nil {
+			return nil, err
 		}
 	}
 	slices.Sort(names)
@@ -206,15 +244,15 @@ func (s *session) namesInside(m *module, re *regexp.Regexp) ([]string, error) {
 
 // dataSpans are the parts of a file that may hold names, each byte once: from
 // its start up to its end.
-func dataSpans(m *module, size int64) [][2]int64 {
+func dataSpans(o *objfile.Object, size int64) [][2]int64 {
 	var spans [][2]int64
-	for _, sec := range m.obj.Sections {
+	for _, sec := range o.Sections {
 		if sec.Exec || !sec.Alloc || sec.Size <= 0 || sec.Offset < 0 || sec.Offset >= size || strings.Contains(sec.Name, "nv_fatb") {
 			continue
 		}
 		spans = append(spans, [2]int64{sec.Offset, sec.Offset + min(sec.Size, size-sec.Offset)})
 	}
-	if len(m.obj.Sections) == 0 {
+	if len(o.Sections) == 0 {
 		return [][2]int64{{0, size}}
 	}
 	slices.SortFunc(spans, func(a, b [2]int64) int { return cmp.Compare(a[0], b[0]) })

@@ -19,8 +19,11 @@ type Entry struct {
 	// Link is the target of a link, relative to its directory or absolute.
 	Link string
 	// File is the machine's path of the bytes. Without it, libraries are not
-	// searched for the names that they load.
+	// searched for the names that they load, and Held has them.
 	File string
+	// Held are the names that the function Held has read from the bytes, by
+	// pattern.
+	Held map[string][]string
 }
 
 // FilesView is a tree in memory.
@@ -36,6 +39,7 @@ var (
 	_ View   = (*FilesView)(nil)
 	_ Lister = (*FilesView)(nil)
 	_ Opener = (*FilesView)(nil)
+	_ Holder = (*FilesView)(nil)
 )
 
 // Files sees a tree in memory, by slash-separated paths from its root; they may
@@ -129,6 +133,12 @@ func (v *FilesView) Open(p string) (File, error) {
 		return nil, &fs.PathError{Op: "open", Path: p, Err: fs.ErrNotExist}
 	}
 	return openFile(e.File)
+}
+
+// Held implements Holder.
+func (v *FilesView) Held(real, pattern string) ([]string, bool) {
+	names, ok := v.entries[real].Held[pattern]
+	return names, ok
 }
 
 // foldPath finds the path as the view spells it, whose parts are compared without

@@ -45,6 +45,14 @@ type Opener interface {
 	Open(path string) (File, error)
 }
 
+// Holder is a View that does not have the files' bytes at hand, and has read
+// before the names that they hold.
+type Holder interface {
+	// Held returns the names in the file at a path, as Object gives it, that a
+	// pattern of cuda's table fits; ok is false where it was not read for them.
+	Held(real, pattern string) (names []string, ok bool)
+}
+
 // Class tells who provides a library.
 type Class string
 

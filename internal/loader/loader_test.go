@@ -74,6 +74,11 @@ func TestPackage(t *testing.T) {
 				"  dlopen liblz4.so.1: missing searched /lib /lib/x86_64-linux-gnu /usr/lib/x86_64-linux-gnu /lib64 /usr/lib64 /lib /usr/lib\n    recommended, for extras",
 			},
 		},
+		"by a name that nobody could read": {
+			files: "p x86_64 rpath=$ORIGIN libnvrtc.so.13\nlibnvrtc.so.13 x86_64\nlibnvrtc-builtins.so.13.2 x86_64", root: "/p",
+			opts: Options{ByName: true},
+			want: []string{`  by-name libnvrtc-builtins\.so\.[0-9]+\.[0-9]+: missing` + "\n    it was not looked for: which name libnvrtc.so.13 loads stands in bytes that are not at hand"},
+		},
 		"more that every machine has": {
 			files: "p x86_64 libfoo.so.1 libbar.so.2", root: "/p", opts: Options{Base: Base(Linux).With("libfoo.so.*")},
 			want: []string{"  needed libfoo.so.1: system"},

@@ -171,6 +171,37 @@ func Decode(data []byte) (Manifest, error) {
 	return m, nil
 }
 
+// Lacks names the keys without which a manifest does not say what it is of.
+func (m Manifest) Lacks() []string {
+	var out []string
+	for _, k := range []struct {
+		name  string
+		there bool
+	}{
+		{"project", m.Project != ""}, {"version", m.Version != ""}, {"target", m.Target != ""}, {"triple", m.Triple != ""}, {"package", m.Package != ""}, {"files", m.Files != nil},
+	} {
+		if !k.there {
+			out = append(out, k.name)
+		}
+	}
+	return out
+}
+
+// IsOurs tells of a JSON object whether it means to be a manifest of relmat's,
+// however damaged: many programs have a manifest.json. Its schema is a number,
+// or it has keys that others do not have together.
+func IsOurs(data []byte) bool {
+	var keys map[string]json.RawMessage
+	if json.Unmarshal(data, &keys) != nil {
+		return false
+	}
+	var number float64
+	if schema, ok := keys["schema"]; ok && json.Unmarshal(schema, &number) == nil {
+		return true
+	}
+	return keys["triple"] != nil && keys["package"] != nil && keys["files"] != nil
+}
+
 // Perm returns the file's permissions.
 func (f File) Perm() (fs.FileMode, error) {
 	switch f.Mode {

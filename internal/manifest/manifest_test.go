@@ -185,6 +185,29 @@ func TestName(t *testing.T) {
 	}
 }
 
+func TestIsOurs(t *testing.T) {
+	for text, want := range map[string]bool{
+		`{"schema": 1}`: true, `{"schema": 2, "files": {}}`: true, `{"triple": "a", "package": "b", "files": []}`: true,
+		`{"name": "an extension", "version": 3}`: false, `{"$schema": 1}`: false, `{"schema": "https://example.org/"}`: false,
+		`{"files": [], "package": "b"}`: false, `[]`: false, `null`: false, `{"schema": 1`: false, "": false,
+	} {
+		if got := manifest.IsOurs([]byte(text)); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
+
+func TestLacks(t *testing.T) {
+	m := sample()
+	if got := m.Lacks(); len(got) > 0 {
+		t.Errorf("a whole one lacks %q", got)
+	}
+	m.Project, m.Files = "", nil
+	if got := m.Lacks(); !slices.Equal(got, []string{"project", "files"}) {
+		t.Errorf("it lacks %q", got)
+	}
+}
+
 func TestPerm(t *testing.T) {
 	for mode, want := range map[string]fs.FileMode{"0644": 0o644, "0755": 0o755} {
 		if got, err := (manifest.File{Mode: mode}).Perm(); err != nil || got != want {

@@ -8,10 +8,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/relmat/relmat/internal/bundle"
 	"github.com/relmat/relmat/internal/fsx"
 	"github.com/relmat/relmat/internal/manifest"
 	"github.com/relmat/relmat/internal/matrix"
@@ -111,7 +113,7 @@ func (s *Session) verifyTarget(row matrix.Row, name string) (*verify.Target, err
 	if !ok {
 		return nil, fmt.Errorf("%s has no package %q", s.File.Path, name)
 	}
-	t := &verify.Target{Row: row, Name: name, Package: p}
+	t := &verify.Target{Row: row, Project: s.File.Project.Name, Name: name, Package: p, Programs: s.programPaths(row, p)}
 	if row.Sign.Signs() && row.Sign.Trust != "" {
 		var err error
 		if t.Roots, err = os.ReadFile(filepath.Join(s.File.Dir, filepath.FromSlash(row.Sign.Trust))); err != nil {
@@ -122,6 +124,18 @@ func (s *Session) verifyTarget(row matrix.Row, name string) (*verify.Target, err
 		t.Release = s.File.Toolkits.Values[row.Toolkit].Release()
 	}
 	return t, nil
+}
+
+// programPaths are where a package has its programs, by their names.
+func (s *Session) programPaths(row matrix.Row, p matrix.Package) map[string]string {
+	at := map[string]string{}
+	for _, name := range p.Programs {
+		at[name] = path.Join(p.LayoutOf().Programs, name+row.Platform.Exe())
+		if s.isPrebuilt(name) {
+			at[name] = bundle.PrebuiltPath(p, s.File.Programs.Values[name].From)
+		}
+	}
+	return at
 }
 
 // vendorOf knows the files of a toolkit's wheels.
@@ -161,7 +175,11 @@ func VerifyPath(ctx context.Context, o VerifyOptions) (*verify.Report, error) {
 		}
 		vo.Rules = s.File.Verify
 	}
-	vo.Find = func(m *manifest.Manifest, vo *verify.Options) error { return findTarget(s, o, m, vo) }
+	found := o.Target != ""
+	vo.Find = func(m *manifest.Manifest, vo *verify.Options) error {
+		found = true
+		return findTarget(s, o, m, vo)
+	}
 	if o.Target != "" {
 		if err := s.fillTarget(o.Target, o.Package, o.Path, &vo); err != nil {
 			return nil, err
@@ -181,6 +199,11 @@ func VerifyPath(ctx context.Context, o VerifyOptions) (*verify.Report, error) {
 	if err != nil {
 		task.Failed()
 		return nil, err
+	}
+	if s != nil && !found {
+		rep.NotProven = append(rep.NotProven, verify.NotProven{
+			What: "that it is what " + s.File.Path + " promises", Why: "it has no manifest that names a target; name one with --target",
+		})
 	}
 	if o.Annotate {
 		showFindings(task, rep)

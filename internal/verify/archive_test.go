@@ -126,6 +126,41 @@ var nameChecks = []check{
 	}},
 }
 
+// A zip may hold below a file, or below a link, what no system has there.
+var belowChecks = []check{
+	{name: "below a directory", make: func(t tree) { t.write("a", "x\n") }, options: func(t tree, o *verify.Options) {
+		o.Path = filepath.Join(t.TempDir(), "p.zip")
+		zipOf(t.T, o.Path, 3, member{name: "d/", mode: fs.ModeDir | 0o755}, member{name: "d/f", content: "x\n", mode: 0o644}, member{name: "d/", mode: fs.ModeDir | 0o755})
+	}},
+	{name: "below a file", make: func(t tree) { t.write("a", "x\n") }, options: func(t tree, o *verify.Options) {
+		o.Path = filepath.Join(t.TempDir(), "p.zip")
+		zipOf(t.T, o.Path, 3, member{name: "f", content: "x\n", mode: 0o644}, member{name: "f/g/h", content: "x\n", mode: 0o644}, member{name: "f/i", content: "x\n", mode: 0o644})
+		refused(t, o.Path)
+	}, want: []string{"error f: is a file, and f/g/h lies below it: it cannot be unpacked"}},
+	{name: "below a file in other letters", make: func(t tree) { t.write("a", "x\n") }, options: func(t tree, o *verify.Options) {
+		o.Path = filepath.Join(t.TempDir(), "p.zip")
+		zipOf(t.T, o.Path, 3, member{name: "d/F", content: "x\n", mode: 0o644}, member{name: "d/f/g", content: "x\n", mode: 0o644})
+	}, want: []string{"error d/f: differs from d/F in capital letters alone"}},
+	{name: "below a link", make: func(t tree) { t.write("a", "x\n") }, options: func(t tree, o *verify.Options) {
+		o.Path = filepath.Join(t.TempDir(), "p.zip")
+		zipOf(t.T, o.Path, 3, member{name: "p/d/f", content: "x\n", mode: 0o644}, member{name: "p/l", link: "d", mode: fs.ModeSymlink | 0o777}, member{name: "p/l/x", content: "x\n", mode: 0o644})
+		refused(t, o.Path)
+	}, want: []string{"error p/l: is a link, and p/l/x lies below it: it cannot be unpacked"}},
+	{name: "a file that is also a directory", make: func(t tree) { t.write("a", "x\n") }, options: func(t tree, o *verify.Options) {
+		o.Path = filepath.Join(t.TempDir(), "p.zip")
+		zipOf(t.T, o.Path, 3, member{name: "f", content: "x\n", mode: 0o644}, member{name: "f/", mode: fs.ModeDir | 0o755})
+		refused(t, o.Path)
+	}, want: []string{"error f: stands twice in the archive"}},
+}
+
+// refused wants unzip to say that a zip cannot be unpacked.
+func refused(t tree, zip string) {
+	t.Helper()
+	if out, err := exec.Command("unzip", "-n", zip, "-d", filepath.Join(t.TempDir(), "out")).CombinedOutput(); err == nil {
+		t.Errorf("unzip takes it:\n%s", out)
+	}
+}
+
 // noise is content that cannot be compressed.
 func noise(n int) string {
 	data := make([]byte, n)
@@ -180,6 +215,48 @@ var manifestChecks = []check{
 	{name: "damaged", make: func(t tree) { t.write("manifest.json", `{"schema": 1, "files": [{"path": "../x", "mode": "0644"}]}`) }, want: []string{
 		"error manifest.json: the list of what the package holds is damaged",
 	}},
+	{name: "cut short", make: func(t tree) {
+		t.write("a", "x\n")
+		t.manifest(nil)
+		t.write("manifest.json", string(t.read("manifest.json")[:50]))
+	}, want: []string{"error manifest.json: the list of what the package holds is damaged: it is no JSON: unexpected end of JSON input"}},
+	{name: "empty", make: func(t tree) { t.write("manifest.json", "") }, options: packed("p/"), want: []string{
+		"error manifest.json: the list of what the package holds is damaged: it is empty",
+	}},
+	{name: "of libraries, and empty", make: func(t tree) { t.write("manifest-libs.json", "\n") }, want: []string{
+		"error manifest-libs.json: the list of what the package holds is damaged: it is empty",
+	}},
+	{name: "without its keys", make: func(t tree) { t.write("manifest.json", `{"schema": 1, "project": "p", "target": "x"}`) }, want: []string{
+		"error manifest.json: the list of what the package holds is damaged: it lacks version, triple, package, files",
+	}},
+	{name: "of a later relmat", make: func(t tree) { t.write("manifest.json", `{"schema": 2}`) }, want: []string{
+		"error manifest.json: schema 2 is unknown",
+	}},
+	{name: "the target's", make: func(t tree) {
+		t.write("a", "x\n")
+		t.manifest(nil)
+	}, promise: func(t *verify.Target) { t.Project = "p" }},
+	{name: "another project's", make: func(t tree) {
+		t.write("a", "x\n")
+		t.manifest(nil)
+	}, promise: func(t *verify.Target) { t.Project = "q" }, want: []string{"error manifest.json: says project p, and it is verified as one of q"}},
+	{name: "another target's", make: func(t tree) {
+		t.write("a", "x\n")
+		t.manifest(func(m *manifest.Manifest) { m.Target = "there" })
+	}, promise: func(*verify.Target) {}, want: []string{"error manifest.json: says target there, and it is verified as one of here"}},
+	{name: "another package's", make: func(t tree) {
+		t.write("a", "x\n")
+		t.manifest(func(m *manifest.Manifest) { m.Package = "other" })
+	}, promise: func(*verify.Target) {}, want: []string{"error manifest.json: says package other, and it is verified as one of p"}},
+	{name: "the target's, with libraries over it", make: func(t tree) {
+		t.write("a", "x\n")
+		t.manifest(nil)
+		t.write("lib/b", "x\n")
+		t.manifest(func(m *manifest.Manifest) {
+			m.Package, m.RuntimeOf = "p-runtime", []string{"p"}
+			m.Files = m.Files[1:]
+		})
+	}, promise: func(*verify.Target) {}},
 	{name: "a package of libraries over it", make: func(t tree) {
 		t.write("a", "x\n")
 		t.manifest(nil)

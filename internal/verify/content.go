@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -54,6 +55,7 @@ func requiredContent(s *subject) []Finding {
 		out = append(out, Finding{Message: "holds no file at all", Hint: "look whether it is the right one, and what should have filled it"})
 	}
 	if t := s.o.Target; t != nil {
+		out = append(out, s.matrixPrograms(t)...)
 		for _, f := range t.Package.Files {
 			if matrix.Matches(f.Targets, t.Row.Name) {
 				out = append(out, s.matrixFiles(f)...)
@@ -84,6 +86,29 @@ func requiredContent(s *subject) []Finding {
 				})
 			}
 		}
+	}
+	return out
+}
+
+// matrixPrograms holds the package against the programs that it is made for.
+// Where its manifest has one, the rule about manifests looks after it.
+func (s *subject) matrixPrograms(t *Target) []Finding {
+	var out []Finding
+	for _, name := range slices.Sorted(maps.Keys(t.Programs)) {
+		if s.manifest != nil && s.manifest.Programs[name] != "" {
+			continue
+		}
+		p := t.Programs[name]
+		message := ""
+		switch e := s.byPath[p]; {
+		case e == nil || e.Mode.IsDir():
+			message = "is not in the package, and the matrix says that it holds program " + text(name)
+		case e.regular() && e.Size == 0:
+			message = "is empty, and the matrix says that it is program " + text(name)
+		default:
+			continue
+		}
+		out = append(out, Finding{File: p, Message: message, Hint: "make the package anew, or mend its programs and layout in the matrix"})
 	}
 	return out
 }

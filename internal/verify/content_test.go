@@ -250,6 +250,25 @@ var contentChecks = []check{
 			{Source: "other", To: "other", Targets: []string{"else*"}},
 		}
 	}},
+	{name: "the programs", make: func(t tree) {
+		t.write("bin/app", "x\n")
+		t.link("bin/tool", "app")
+		t.exe("sbin/moved")
+		t.manifest(func(m *manifest.Manifest) { m.Programs = map[string]string{"moved": "sbin/moved"} })
+	}, promise: func(t *verify.Target) {
+		t.Programs = map[string]string{"app": "bin/app", "tool": "bin/tool", "moved": "bin/moved"}
+	}},
+	{name: "without its programs", make: func(t tree) {
+		t.write("bin/app", "x\n")
+		t.write("bin/empty", "")
+		t.write("bin/dir/x", "x\n")
+	}, promise: func(t *verify.Target) {
+		t.Programs = map[string]string{"app": "bin/app", "empty": "bin/empty", "dir": "bin/dir", "server": "bin/server"}
+	}, want: []string{
+		"error bin/dir: is not in the package, and the matrix says that it holds program dir",
+		"error bin/empty: is empty, and the matrix says that it is program empty",
+		"error bin/server: is not in the package, and the matrix says that it holds program server",
+	}},
 	{name: "nothing", make: func(t tree) {
 		if err := os.MkdirAll(t.path("bin"), 0o755); err != nil {
 			t.Fatal(err)

@@ -59,6 +59,22 @@ func (e *entry) base() string { return path.Base(e.Path) }
 
 func (e *entry) isLink() bool { return e.Mode&fs.ModeSymlink != 0 || e.Hard }
 
+// isNoDir tells whether nothing can lie below it.
+func (e *entry) isNoDir() bool { return !e.Mode.IsDir() || e.isLink() }
+
+// kind is what it is, for messages.
+func (e *entry) kind() string {
+	switch {
+	case e.isLink():
+		return "a link"
+	case e.Mode.IsDir():
+		return "a directory"
+	case e.Mode.IsRegular():
+		return "a file"
+	}
+	return "neither file nor directory"
+}
+
 // regular tells whether it is a file with content of its own.
 func (e *entry) regular() bool { return e.Mode.IsRegular() && !e.isLink() && e.Name == "" }
 

@@ -25,12 +25,13 @@ func manifestRule(s *subject) []Finding {
 	}
 	for _, p := range slices.Sorted(maps.Keys(s.manifestErrs)) {
 		out = append(out, Finding{
-			File: p, Message: "the list of what the package holds is damaged: " + firstLine(s.manifestErrs[p].Error()), Hint: "make the package anew with relmat bundle",
+			File: p, Message: "the list of what the package holds is damaged: " + firstLine(s.manifestErrs[p].Error()), Hint: "fetch the package again, or make it anew with relmat bundle",
 		})
 	}
 	switch {
 	case len(s.manifestErrs) > 0:
 	case s.manifest != nil:
+		out = append(out, s.ofAnother()...)
 		out = append(out, s.againstManifests()...)
 	case s.wheel != nil:
 		out = append(out, s.againstRecord()...)
@@ -54,6 +55,33 @@ func (s *subject) againstManifests() []Finding {
 		if e.Name == "" && !e.Mode.IsDir() && !listed[e.Path] {
 			out = append(out, Finding{File: e.Path, Message: "is in the package and not in the manifest", Hint: makeAnew})
 		}
+	}
+	return out
+}
+
+// ofAnother finds that the package is not the one that it is verified as.
+func (s *subject) ofAnother() []Finding {
+	t := s.o.Target
+	if t == nil {
+		return nil
+	}
+	const hint = "look whether it is the right package, or name what it is with --config, --target and --package"
+	var out []Finding
+	add := func(m *manifest.Manifest, what, has, want string) {
+		out = append(out, Finding{File: m.Name(), Message: fmt.Sprintf("says %s %s, and it is verified as one of %s", what, text(has), want), Hint: hint})
+	}
+	same := false
+	for _, m := range s.manifests {
+		same = same || m.Package == t.Name
+		switch {
+		case t.Project != "" && m.Project != t.Project:
+			add(m, "project", m.Project, t.Project)
+		case m.Target != t.Row.Name:
+			add(m, "target", m.Target, t.Row.Name)
+		}
+	}
+	if !same && len(out) == 0 {
+		add(s.manifest, "package", s.manifest.Package, t.Name)
 	}
 	return out
 }

@@ -28,17 +28,28 @@ func names(s *subject) []Finding {
 		out = append(out, Finding{Severity: severity, File: file, Message: fmt.Sprintf(format, args...), Hint: hint})
 	}
 	folded := map[string]string{}
-	seen := map[string]bool{}
+	seen := map[string]*entry{}
 	collide := map[string]bool{}
+	blocked := map[string]bool{}
 	for _, e := range s.entries {
 		if e.Name != "" {
 			add("", text(short(e.Name)), "pack it under a relative name, with / between its parts", "leads out of the directory into which it is unpacked, or has a name that some system cannot have")
 			continue
 		}
-		if seen[e.Path] && !e.Mode.IsDir() {
+		// Directories may stand there as often as they like.
+		if other := seen[e.Path]; other != nil && (other.isNoDir() || e.isNoDir()) {
 			add("", e.Path, "pack it once", "stands twice in the archive: what users have depends on their program")
 		}
-		seen[e.Path] = true
+		seen[e.Path] = e
+		// Unpackers refuse to go through a link, and cannot go through a file. Where
+		// the two differ in capital letters they collide, which is told below.
+		for dir := path.Dir(e.Path); dir != "."; dir = path.Dir(dir) {
+			if over := s.byPath[dir]; over != nil && over.isNoDir() && !blocked[dir] {
+				blocked[dir] = true
+				add("", dir, "pack a directory of this name, or give one of the two another name",
+					"is %s, and %s lies below it: it cannot be unpacked", over.kind(), text(e.Path))
+			}
+		}
 		// Directories that the archive does not list collide, too.
 		for p := e.Path; p != "."; p = path.Dir(p) {
 			low := strings.ToLower(p)

@@ -30,7 +30,7 @@ var checks = map[string][]check{
 	"machine": machineChecks, "floor": floorChecks, "cpu-level": cpuChecks, "coverage": coverageChecks,
 	"driver-library": driverLibraryChecks, "driver-needed": driverNeededChecks, "leak": leakChecks, "license": licenseChecks,
 	"required-content": contentChecks, "vendor-identity": identityChecks, "signature": signatureChecks, "links": linkChecks,
-	"modes": modeChecks, "names": nameChecks, "debug-runtime": debugChecks, "size": sizeChecks, "manifest": manifestChecks,
+	"modes": modeChecks, "names": append(nameChecks, belowChecks...), "debug-runtime": debugChecks, "size": sizeChecks, "manifest": manifestChecks,
 }
 
 // TestRules judges each package by its rule. Every rule has one package that it

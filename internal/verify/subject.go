@@ -1,8 +1,11 @@
 package verify
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -158,23 +161,24 @@ func (s *subject) openArchive(ctx context.Context, r *reader, size int64) error 
 }
 
 // readManifests reads the package's own list and those of packages of
-// libraries. Other programs also have files of such a name: without relmat's
-// schema and list of files it is none of relmat's.
+// libraries. Other programs also have files of such a name, which are none of
+// relmat's; but one that cannot be read may have been relmat's, and without it
+// nothing would be held against its digests.
 func (s *subject) readManifests() {
 	for _, e := range s.entries {
-		if !manifest.IsName(e.Path) || !e.regular() {
-			continue
+		if !manifest.IsName(e.Path) || !e.regular() || e.Err != nil {
+			continue // what cannot be read is told anyway
 		}
-		m, err := manifest.Decode(e.data)
+		m, err := decodeManifest(e)
 		if err != nil {
-			if m.Schema != 0 && m.Files != nil {
-				s.manifestErrs[e.Path] = err
-			}
+			s.manifestErrs[e.Path] = err
+		}
+		if err != nil || m == nil {
 			continue
 		}
-		s.manifests = append(s.manifests, &m)
+		s.manifests = append(s.manifests, m)
 		if s.manifest == nil || e.Path == manifest.FileName {
-			s.manifest = &m
+			s.manifest = m
 		}
 		for i := range m.Files {
 			if e := s.byPath[m.Files[i].Path]; e != nil {
@@ -182,6 +186,32 @@ func (s *subject) readManifests() {
 			}
 		}
 	}
+}
+
+// decodeManifest reads a manifest. It is nil where the file is another
+// program's.
+func decodeManifest(e *entry) (*manifest.Manifest, error) {
+	switch {
+	case e.native:
+		return nil, errors.New("it is a native file")
+	case e.data == nil && e.Size > 0:
+		return nil, fmt.Errorf("it has %d bytes, which no list has", e.Size)
+	case len(bytes.TrimSpace(e.data)) == 0:
+		return nil, errors.New("it is empty")
+	case !json.Valid(e.data):
+		var raw json.RawMessage
+		return nil, fmt.Errorf("it is no JSON: %w", json.Unmarshal(e.data, &raw))
+	case !manifest.IsOurs(e.data):
+		return nil, nil //nolint:nilnil // another program's
+	}
+	m, err := manifest.Decode(e.data)
+	if err != nil {
+		return nil, err
+	}
+	if lacks := m.Lacks(); len(lacks) > 0 {
+		return nil, fmt.Errorf("it lacks %s", strings.Join(lacks, ", "))
+	}
+	return &m, nil
 }
 
 // survey reads the native files. Those of an archive lie in the spool under

@@ -16,7 +16,7 @@ import (
 )
 
 // Version changes with what the rules find in the same package.
-const Version = 3
+const Version = 4
 
 // Options say what is judged, and by what it is judged.
 type Options struct {
@@ -53,9 +53,14 @@ type Options struct {
 type Target struct {
 	// Row is the target, with its floors, CPU level and GPUs.
 	Row matrix.Row
+	// Project is the matrix's; empty where it is not known.
+	Project string
 	// Name is the package's name, Package what the matrix says of it.
 	Name    string
 	Package matrix.Package
+	// Programs are the paths in the package of the programs that it holds, by
+	// their names.
+	Programs map[string]string
 	// Release is the CUDA release that the target is built with, as
 	// major.minor; empty where there is none or it is not known.
 	Release string
