@@ -41,7 +41,7 @@ func (r *run) publishPart(ctx context.Context, w Wanted, part manifest.PartFile,
 	}
 	outcome := Unchanged
 	if v.release == nil {
-		// Whether the tag's version is a pre-release is decided by the promotion.
+		// The draft bears the mark of its tag; the promotion has the last word.
 		if err := r.create(ctx, w, v); err != nil {
 			return nil, fmt.Errorf("making the draft: %w", err)
 		}
