@@ -25,7 +25,7 @@ const maxInMemory = 1 << 20
 func (s *surveyor) archive(ctx context.Context, f io.ReaderAt, size int64, format archive.Format, b *basket) error {
 	a, err := archive.NewReader(ctx, f, size, format, s.opts.Limits)
 	if err != nil {
-		return fmt.Errorf("reading it as %s: %w", format, err)
+		return fmt.Errorf("reading it as %s: %w", format, archive.WithRemedy(err))
 	}
 	// Not deferred: the workers read from it.
 	defer func() { _ = s.group.Wait(); a.Close() }()
@@ -36,7 +36,7 @@ func (s *surveyor) archive(ctx context.Context, f io.ReaderAt, size int64, forma
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("reading it as %s: %w", format, err)
+			return fmt.Errorf("reading it as %s: %w", format, archive.WithRemedy(err))
 		}
 		name, err := m.Clean()
 		if err != nil {
@@ -148,7 +148,7 @@ func spool(m *archive.Member) (*spooled, error) {
 		data := bytes.NewBuffer(make([]byte, 0, m.Size+bytes.MinRead))
 		got, err := data.ReadFrom(content)
 		if err != nil {
-			return nil, fmt.Errorf("unpacking it: %w", err)
+			return nil, fmt.Errorf("unpacking it: %w", archive.WithRemedy(err))
 		}
 		return &spooled{bytes.NewReader(data.Bytes()), func() {}}, checkSize(got, m.Size)
 	}
@@ -171,7 +171,7 @@ func spool(m *archive.Member) (*spooled, error) {
 	case nil:
 		err = checkSize(got, m.Size)
 	default:
-		err = fmt.Errorf("unpacking it: %w", err)
+		err = fmt.Errorf("unpacking it: %w", archive.WithRemedy(err))
 	}
 	if err != nil {
 		discard()

@@ -334,7 +334,16 @@ func TestWrongPaths(t *testing.T) {
 	if err := os.WriteFile(gz, []byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	whole, err := os.ReadFile(pack(t, program(t), "whole.zip", zip.Deflate))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := filepath.Join(dir, "cut.zip")
+	if err := os.WriteFile(cut, whole[:len(whole)/2], 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for path, want := range map[string]string{
+		cut:                        "zip: not a valid zip file; it may be damaged or cut short: fetch or make it again",
 		filepath.Join(dir, "gone"): "no such file",
 		textFile:                   "is neither a native file",
 		gz:                         "reading it as tar.gz",

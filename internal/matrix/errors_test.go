@@ -1,6 +1,7 @@
 package matrix_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -393,11 +394,17 @@ func TestErrorsOfWholeFiles(t *testing.T) {
 func TestLoadErrors(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "targets.yaml")
 	_, err := matrix.Load(missing)
-	if _, ok := err.(*matrix.Error); !ok || err.Error() != missing+":1:1: there is no such file; name the matrix with --config FILE" {
+	if _, ok := err.(*matrix.Error); !ok || err.Error() != missing+": there is no such file; name the matrix with --config FILE" {
 		t.Errorf("a missing file gives %T %v", err, err)
 	}
-	if _, err := matrix.Load(filepath.Dir(missing)); err == nil {
-		t.Error("a directory was loaded")
+	dir := filepath.Dir(missing)
+	_, err = matrix.Load(dir)
+	if _, ok := err.(*matrix.Error); !ok || err.Error() != dir+": it is a directory; name the matrix with --config FILE" {
+		t.Errorf("a directory gives %T %v", err, err)
+	}
+	why := errors.New("enough")
+	if _, err := matrix.LoadBy(func(string) ([]byte, error) { return nil, why }, missing); err != why {
+		t.Errorf("a reading that was ended gives %v", err)
 	}
 	if err := os.WriteFile(missing, []byte("version: 1\r\nprojekt: {}\r\n"), 0o644); err != nil {
 		t.Fatal(err)

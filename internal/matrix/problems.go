@@ -13,7 +13,8 @@ import (
 
 // Problem is one thing that is wrong with a targets.yaml.
 type Problem struct {
-	File         string
+	File string
+	// Line and Column are 0 where it is no place in the text.
 	Line, Column int
 	// Path is the place in the file by its keys: targets.linux.triple.
 	Path    string
@@ -26,7 +27,11 @@ type Problem struct {
 
 func (p Problem) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s:%d:%d: ", p.File, p.Line, p.Column)
+	b.WriteString(p.File + ": ")
+	if p.Line > 0 {
+		b.Reset()
+		fmt.Fprintf(&b, "%s:%d:%d: ", p.File, p.Line, p.Column)
+	}
 	if p.Path != "" {
 		b.WriteString(p.Path + ": ")
 	}
