@@ -428,3 +428,24 @@ func TestErrorsAreStable(t *testing.T) {
 		}
 	}
 }
+
+// TestLongLines wants of a long line the part around the place that is meant.
+func TestLongLines(t *testing.T) {
+	text := base(t)
+	long := strings.Repeat("ü", 40_000)
+	for at, replacement := range map[string]string{
+		"at its start": "  profile: [" + long + "]",
+		"at its end":   "  profile: dist # " + long + "\n  build: {" + long + ": x, y: z}",
+		"not YAML":     "  profile: " + long + "\x07",
+	} {
+		for _, p := range problemsOf(t, edit(t, text, "  profile: dist", replacement)).Problems {
+			if n := utf8.RuneCountInString(p.Text); n > 162 || !strings.Contains(p.Text, "…") {
+				t.Errorf("%s: it shows %d characters: %.200q", at, n, p.Text)
+			}
+		}
+	}
+	problems := problemsOf(t, edit(t, text, "{package: demo-cli}", "{bin: "+strings.Repeat("x", 1000)+", pakage: x}")).Problems
+	if got := problems[0].Text; !strings.HasPrefix(got, "…xxx") || !strings.HasSuffix(got, ", pakage: x}") {
+		t.Errorf("around the place it shows %q", got)
+	}
+}
