@@ -361,6 +361,28 @@ func TestWrongPaths(t *testing.T) {
 	}
 }
 
+// TestNotNative counts what has a problem and is not native as no native file.
+func TestNotNative(t *testing.T) {
+	var b bytes.Buffer
+	zw := zip.NewWriter(&b)
+	for _, name := range []string{"../out", "twice", "twice"} {
+		if _, err := zw.Create(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := zw.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p := filepath.Join(t.TempDir(), "a.zip")
+	if err := os.WriteFile(p, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := look(t, inspect.Options{}, p)
+	if got := picture(t, s); !strings.Contains(got, ": 0 native files, 2 files with problems, 1 other file (") || s.Err() == nil {
+		t.Errorf("%v\n%s", s.Err(), got)
+	}
+}
+
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cause := errors.New("enough")
