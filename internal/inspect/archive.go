@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"github.com/relmat/relmat/internal/archive"
+	"github.com/relmat/relmat/internal/fsx"
 )
 
 // maxMember bounds a native file in an archive, which may have to be written
@@ -88,6 +89,7 @@ func (s *surveyor) member(ctx context.Context, slot *slot, m *archive.Member, co
 	}
 	unpack := func() (*spooled, error) {
 		sp, err := spool(m)
+		err = fsx.TempSpace(err)
 		if err != nil && ctx.Err() == nil && !errors.Is(err, archive.ErrTooLarge) {
 			slot.err = err
 			return nil, nil //nolint:nilnil // the member's own problem

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/relmat/relmat/internal/archive"
+	"github.com/relmat/relmat/internal/fsx"
 )
 
 // reader reads the entries of a package, each byte once.
@@ -120,7 +121,7 @@ func (r *reader) archive(ctx context.Context, f io.ReaderAt, size int64, format 
 	}
 	a.Close()
 	if err != nil {
-		return fmt.Errorf("reading it as %s: %w", format, archive.WithRemedy(err))
+		return fmt.Errorf("reading it as %s: %w", format, fsx.TempSpace(archive.WithRemedy(err)))
 	}
 	return nil
 }

@@ -75,7 +75,7 @@ func newSubject(ctx context.Context, o Options) (_ *subject, err error) {
 	} else {
 		s.spool, err = os.MkdirTemp("", "relmat-verify-")
 		if err != nil {
-			return nil, err
+			return nil, fsx.TempSpace(err)
 		}
 		defer func() {
 			if err != nil {
