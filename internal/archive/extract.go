@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/klauspost/pgzip"
+
+	"github.com/relmat/relmat/internal/fsx"
 )
 
 // Limits bound what an archive may unpack to.
@@ -43,6 +45,10 @@ type Entry struct {
 // devices, encrypted entries, an entry that stands twice; and what exceeds the
 // limits. What it had unpacked before it refused stays in dst.
 func Extract(ctx context.Context, src, dst string, limits Limits) error {
+	// Before its name is judged: of what is not there that is no news.
+	if err := checkFile(src); err != nil {
+		return fmt.Errorf("unpacking %s: %w", src, err)
+	}
 	format, err := FormatOf(src)
 	if err != nil {
 		return err
@@ -53,6 +59,9 @@ func Extract(ctx context.Context, src, dst string, limits Limits) error {
 // ExtractAs is Extract for a file whose name does not tell its format. count,
 // if not nil, receives the content.
 func ExtractAs(ctx context.Context, format Format, src, dst string, limits Limits, count io.Writer) error {
+	if err := checkFile(src); err != nil {
+		return fmt.Errorf("unpacking %s: %w", src, err)
+	}
 	root, err := os.OpenRoot(dst)
 	if err != nil {
 		return err
@@ -71,7 +80,23 @@ func ExtractAs(ctx context.Context, format Format, src, dst string, limits Limit
 		err = x.checkLinks()
 	}
 	if err != nil {
-		return fmt.Errorf("unpacking %s: %w", src, err)
+		return fmt.Errorf("unpacking %s: %w", src, WithRemedy(err))
+	}
+	return nil
+}
+
+// checkFile refuses what is no file before it is opened: of a pipe even that may
+// never end.
+func checkFile(src string) error {
+	info, err := os.Stat(src)
+	var pe *fs.PathError
+	switch {
+	case errors.As(err, &pe):
+		return pe.Err // the caller names the path
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("it is %s, and no archive", fsx.Kind(info.Mode()))
 	}
 	return nil
 }

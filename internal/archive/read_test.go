@@ -40,12 +40,14 @@ func bare(tb testing.TB, fill func(*tar.Writer)) []byte {
 	return b
 }
 
+var errNoArchive = errors.New("no archive")
+
 // readAll lists an archive, what is in the files with it.
 func readAll(data []byte, limits archive.Limits) (out []string, err error) {
 	r := bytes.NewReader(data)
 	format, ok := archive.Sniff(r)
 	if !ok {
-		return nil, errors.New("no archive")
+		return nil, errNoArchive
 	}
 	a, err := archive.NewReader(context.Background(), r, int64(len(data)), format, limits)
 	if err != nil {
@@ -135,8 +137,12 @@ func TestReader(t *testing.T) {
 		}
 		// Cut short, it is an error, and no panic.
 		for _, n := range []int{len(tt.data) - 1, len(tt.data) * 2 / 3, 40} {
-			if got, err := readAll(tt.data[:min(n, len(tt.data)-1)], archive.DefaultLimits); err == nil && name != "tar" {
+			got, err := readAll(tt.data[:min(n, len(tt.data)-1)], archive.DefaultLimits)
+			if err == nil && name != "tar" {
 				t.Errorf("%s cut to %d bytes holds %q", name, n, got)
+			}
+			if err != nil && !errors.Is(err, errNoArchive) && !strings.HasSuffix(archive.WithRemedy(err).Error(), remedy) {
+				t.Errorf("%s cut to %d bytes: %v has no remedy", name, n, err)
 			}
 		}
 	}

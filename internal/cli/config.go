@@ -20,7 +20,7 @@ system, the defaults, or relmat.`,
 		Example: "  relmat config --target linux-aarch64-cuda13-gb10",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			f, err := matrix.Load(a.config)
+			f, err := matrix.LoadBy(a.read, a.config)
 			if err != nil {
 				return err
 			}

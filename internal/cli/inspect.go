@@ -93,7 +93,7 @@ type gpuTable struct {
 }
 
 func (a *app) targetGPUs() error {
-	f, err := matrix.Load(a.config)
+	f, err := matrix.LoadBy(a.read, a.config)
 	if err != nil {
 		return err
 	}

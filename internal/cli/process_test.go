@@ -114,7 +114,13 @@ func (s *safeBuffer) String() string {
 // release starts `relmat release` on the project.
 func (p *project) release(t *testing.T) *process {
 	t.Helper()
-	r := &process{Cmd: exec.Command("relmat", "release", "--to", p.out, "--skip-commit-check"), ended: make(chan error, 1)}
+	return p.start(t, "release", "--to", p.out, "--skip-commit-check")
+}
+
+// start starts relmat in the project.
+func (p *project) start(t *testing.T, args ...string) *process {
+	t.Helper()
+	r := &process{Cmd: exec.Command("relmat", args...), ended: make(chan error, 1)}
 	r.Dir, r.Env = p.dir, p.env
 	r.Stdout, r.Stderr = &r.stdout, &r.stderr
 	r.WaitDelay = patience
@@ -251,6 +257,43 @@ func TestInterrupted(t *testing.T) {
 		t.Fatalf("the run after it: exit code %d\n%s", code, r.stderr.String())
 	}
 	p.checkPublished(t)
+}
+
+// TestInterruptedAtAPipe ends relmat while it waits for somebody to write the
+// matrix.
+func TestInterruptedAtAPipe(t *testing.T) {
+	t.Parallel()
+	p := newProject(t)
+	pipe := filepath.Join(p.temp, "matrix")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start := func() *process { return p.start(t, "config", "--config", pipe) }
+	r := start()
+	var writer *os.File
+	r.until(t, "it has opened the pipe", func() (ok bool) {
+		var err error
+		writer, err = os.OpenFile(pipe, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		return err == nil
+	})
+	if err := r.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if code := r.code(t); code != 130 {
+		t.Errorf("the exit code is %d, want 130; it said\n%s", code, r.stderr.String())
+	}
+	_ = writer.Close()
+	data, err := os.ReadFile(filepath.Join(p.dir, "targets.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r = start()
+	if err := os.WriteFile(pipe, data, 0); err != nil {
+		t.Fatal(err)
+	}
+	if code := r.code(t); code != 0 || !strings.HasPrefix(r.stdout.String(), "linux\n") {
+		t.Errorf("a matrix out of a pipe: exit code %d\n%s%s", code, r.stdout.String(), r.stderr.String())
+	}
 }
 
 // TestKilled kills relmat in one stage after the other, without a chance to

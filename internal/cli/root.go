@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/relmat/relmat/internal/fsx"
 	"github.com/relmat/relmat/internal/pipeline"
 	"github.com/relmat/relmat/internal/progress"
 )
@@ -48,6 +49,7 @@ func Main() int {
 // them.
 func Run(ctx context.Context, args []string, st Streams) int {
 	a := &app{Streams: st, secrets: newSecrets(st.Env)}
+	a.read = func(path string) ([]byte, error) { return fsx.ReadFile(ctx, path) }
 	root := a.root()
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
@@ -68,6 +70,8 @@ type app struct {
 	Streams
 	options
 	secrets *secrets
+	// read reads a file until the command is interrupted.
+	read func(path string) ([]byte, error)
 }
 
 func (a *app) root() *cobra.Command {
@@ -119,7 +123,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 func (a *app) session(do func(*pipeline.Session) error) (err error) {
 	return a.reporting(func(rep *progress.Reporter) error {
 		s, err := pipeline.Open(pipeline.Config{
-			Matrix: a.config, Source: a.source, State: a.state, Cache: a.cache, Tag: a.tag, Python: a.python,
+			Matrix: a.config, Read: a.read, Source: a.source, State: a.state, Cache: a.cache, Tag: a.tag, Python: a.python,
 			Env: a.Env, Reporter: rep, SkipSign: a.skipSign,
 		})
 		if err != nil {

@@ -48,7 +48,7 @@ The exit code is 3 if an error stands.`,
 		rep := progress.New(sink)
 		report, err := pipeline.VerifyPath(cmd.Context(), pipeline.VerifyOptions{
 			Config: pipeline.Config{
-				Matrix: a.config, Source: a.source, State: a.state, Cache: a.cache, Python: a.python, Env: a.Env, Reporter: rep,
+				Matrix: a.config, Read: a.read, Source: a.source, State: a.state, Cache: a.cache, Python: a.python, Env: a.Env, Reporter: rep,
 			},
 			Path: args[0], Explicit: cmd.Root().PersistentFlags().Changed("config") || a.getenv("RELMAT_CONFIG") != "",
 			Target: *target, Package: *pkg, Annotate: annotate,

@@ -10,6 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// fullDisk are the errors of a disk that takes no more, for everybody or for
+// the user.
+var fullDisk = []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT}
+
 func inode(_ *os.File, info fs.FileInfo) uint64 {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		return st.Ino

@@ -3,9 +3,13 @@ package fsx
 import (
 	"io/fs"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/windows"
 )
+
+// fullDisk are the errors of a disk that takes no more.
+var fullDisk = []syscall.Errno{windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL}
 
 func inode(f *os.File, _ fs.FileInfo) uint64 {
 	var info windows.ByHandleFileInformation

@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"github.com/relmat/relmat/internal/archive"
+	"github.com/relmat/relmat/internal/fsx"
 )
 
 // maxMember bounds a native file in an archive, which may have to be written
@@ -25,7 +26,7 @@ const maxInMemory = 1 << 20
 func (s *surveyor) archive(ctx context.Context, f io.ReaderAt, size int64, format archive.Format, b *basket) error {
 	a, err := archive.NewReader(ctx, f, size, format, s.opts.Limits)
 	if err != nil {
-		return fmt.Errorf("reading it as %s: %w", format, err)
+		return fmt.Errorf("reading it as %s: %w", format, archive.WithRemedy(err))
 	}
 	// Not deferred: the workers read from it.
 	defer func() { _ = s.group.Wait(); a.Close() }()
@@ -36,7 +37,7 @@ func (s *surveyor) archive(ctx context.Context, f io.ReaderAt, size int64, forma
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("reading it as %s: %w", format, err)
+			return fmt.Errorf("reading it as %s: %w", format, archive.WithRemedy(err))
 		}
 		name, err := m.Clean()
 		if err != nil {
@@ -88,6 +89,7 @@ func (s *surveyor) member(ctx context.Context, slot *slot, m *archive.Member, co
 	}
 	unpack := func() (*spooled, error) {
 		sp, err := spool(m)
+		err = fsx.TempSpace(err)
 		if err != nil && ctx.Err() == nil && !errors.Is(err, archive.ErrTooLarge) {
 			slot.err = err
 			return nil, nil //nolint:nilnil // the member's own problem
@@ -148,7 +150,7 @@ func spool(m *archive.Member) (*spooled, error) {
 		data := bytes.NewBuffer(make([]byte, 0, m.Size+bytes.MinRead))
 		got, err := data.ReadFrom(content)
 		if err != nil {
-			return nil, fmt.Errorf("unpacking it: %w", err)
+			return nil, fmt.Errorf("unpacking it: %w", archive.WithRemedy(err))
 		}
 		return &spooled{bytes.NewReader(data.Bytes()), func() {}}, checkSize(got, m.Size)
 	}
@@ -171,7 +173,7 @@ func spool(m *archive.Member) (*spooled, error) {
 	case nil:
 		err = checkSize(got, m.Size)
 	default:
-		err = fmt.Errorf("unpacking it: %w", err)
+		err = fmt.Errorf("unpacking it: %w", archive.WithRemedy(err))
 	}
 	if err != nil {
 		discard()

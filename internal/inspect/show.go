@@ -85,7 +85,18 @@ func (p *picture) summary(r *Root) {
 	for _, o := range r.Others {
 		others += o.Size
 	}
-	parts := []string{plural(len(r.Files), "native file")}
+	natives := 0
+	for _, f := range r.Files {
+		if f.native {
+			natives++
+		}
+	}
+	parts := []string{plural(natives, "native file")}
+	if n := len(r.Files) - natives; n == 1 {
+		parts = append(parts, "1 file with a problem")
+	} else if n > 1 {
+		parts = append(parts, fmt.Sprintf("%d files with problems", n))
+	}
 	if n := len(r.Others); n > 0 {
 		parts = append(parts, plural(n, "other file")+" ("+size(others)+")")
 	}
@@ -103,6 +114,9 @@ func (p *picture) summary(r *Root) {
 	rows := [][]string{{"FILE", "WHAT", "FOR", "SIZE"}}
 	for _, f := range r.Files {
 		what, system := "damaged", ""
+		if !f.native {
+			what = "not known"
+		}
 		var machines []string
 		for _, sl := range f.Slices {
 			what, system = word(words.Kinds, string(sl.Kind)), systemOf(sl.Object)

@@ -50,7 +50,8 @@ type Root struct {
 	// Kind is "file", "directory" or an archive's format, such as "zip".
 	Kind string
 	// Files are the native files, in the order of their paths; a damaged one
-	// has an error.
+	// has an error. With them stand the files that have an error of their own and
+	// are not known to be native.
 	Files []*File
 	// Others are the files that are not native, Links the links.
 	Others []Other
@@ -77,6 +78,8 @@ type File struct {
 	// Slices.
 	Err error
 
+	// native says that it was seen to be native.
+	native bool
 	// held is what an archive's file holds of loader.Held.
 	held map[string][]string
 }
@@ -424,7 +427,7 @@ func (b *basket) into(r *Root) {
 	for _, sl := range b.slots {
 		r.Size += sl.size
 		if sl.native || sl.err != nil {
-			r.Files = append(r.Files, &File{Path: sl.path, Size: sl.size, Slices: sl.slices, Err: sl.err, held: sl.held})
+			r.Files = append(r.Files, &File{Path: sl.path, Size: sl.size, Slices: sl.slices, Err: sl.err, native: sl.native, held: sl.held})
 			continue
 		}
 		r.Others = append(r.Others, Other{sl.path, sl.size})

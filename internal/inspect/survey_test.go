@@ -334,7 +334,16 @@ func TestWrongPaths(t *testing.T) {
 	if err := os.WriteFile(gz, []byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	whole, err := os.ReadFile(pack(t, program(t), "whole.zip", zip.Deflate))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := filepath.Join(dir, "cut.zip")
+	if err := os.WriteFile(cut, whole[:len(whole)/2], 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for path, want := range map[string]string{
+		cut:                        "zip: not a valid zip file; it may be damaged or cut short: fetch or make it again",
 		filepath.Join(dir, "gone"): "no such file",
 		textFile:                   "is neither a native file",
 		gz:                         "reading it as tar.gz",
@@ -349,6 +358,28 @@ func TestWrongPaths(t *testing.T) {
 	s := look(t, inspect.Options{}, textFile, program(t))
 	if len(s.Roots) != 2 || len(s.Roots[1].Files) != 3 || s.Err() == nil {
 		t.Errorf("two paths: %+v, %v", s.Roots, s.Err())
+	}
+}
+
+// TestNotNative counts what has a problem and is not native as no native file.
+func TestNotNative(t *testing.T) {
+	var b bytes.Buffer
+	zw := zip.NewWriter(&b)
+	for _, name := range []string{"../out", "twice", "twice"} {
+		if _, err := zw.Create(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := zw.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p := filepath.Join(t.TempDir(), "a.zip")
+	if err := os.WriteFile(p, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := look(t, inspect.Options{}, p)
+	if got := picture(t, s); !strings.Contains(got, ": 0 native files, 2 files with problems, 1 other file (") || s.Err() == nil {
+		t.Errorf("%v\n%s", s.Err(), got)
 	}
 }
 

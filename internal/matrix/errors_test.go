@@ -1,6 +1,7 @@
 package matrix_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -399,11 +400,17 @@ func TestErrorsOfWholeFiles(t *testing.T) {
 func TestLoadErrors(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "targets.yaml")
 	_, err := matrix.Load(missing)
-	if _, ok := err.(*matrix.Error); !ok || err.Error() != missing+":1:1: there is no such file; name the matrix with --config FILE" {
+	if _, ok := err.(*matrix.Error); !ok || err.Error() != missing+": there is no such file; name the matrix with --config FILE" {
 		t.Errorf("a missing file gives %T %v", err, err)
 	}
-	if _, err := matrix.Load(filepath.Dir(missing)); err == nil {
-		t.Error("a directory was loaded")
+	dir := filepath.Dir(missing)
+	_, err = matrix.Load(dir)
+	if _, ok := err.(*matrix.Error); !ok || err.Error() != dir+": it is a directory; name the matrix with --config FILE" {
+		t.Errorf("a directory gives %T %v", err, err)
+	}
+	why := errors.New("enough")
+	if _, err := matrix.LoadBy(func(string) ([]byte, error) { return nil, why }, missing); err != why {
+		t.Errorf("a reading that was ended gives %v", err)
 	}
 	if err := os.WriteFile(missing, []byte("version: 1\r\nprojekt: {}\r\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -425,5 +432,26 @@ func TestErrorsAreStable(t *testing.T) {
 		if again := problemsOf(t, text).Error(); again != first {
 			t.Fatalf("the same file gives\n%s\nand\n%s", first, again)
 		}
+	}
+}
+
+// TestLongLines wants of a long line the part around the place that is meant.
+func TestLongLines(t *testing.T) {
+	text := base(t)
+	long := strings.Repeat("ü", 40_000)
+	for at, replacement := range map[string]string{
+		"at its start": "  profile: [" + long + "]",
+		"at its end":   "  profile: dist # " + long + "\n  build: {" + long + ": x, y: z}",
+		"not YAML":     "  profile: " + long + "\x07",
+	} {
+		for _, p := range problemsOf(t, edit(t, text, "  profile: dist", replacement)).Problems {
+			if n := utf8.RuneCountInString(p.Text); n > 162 || !strings.Contains(p.Text, "…") {
+				t.Errorf("%s: it shows %d characters: %.200q", at, n, p.Text)
+			}
+		}
+	}
+	problems := problemsOf(t, edit(t, text, "{package: demo-cli}", "{bin: "+strings.Repeat("x", 1000)+", pakage: x}")).Problems
+	if got := problems[0].Text; !strings.HasPrefix(got, "…xxx") || !strings.HasSuffix(got, ", pakage: x}") {
+		t.Errorf("around the place it shows %q", got)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -19,16 +20,24 @@ const Version = 1
 
 // Load reads and checks the targets.yaml at path. A file that is wrong gives
 // an *Error with every problem in it.
-func Load(path string) (*File, error) {
-	data, err := os.ReadFile(path)
+func Load(path string) (*File, error) { return LoadBy(os.ReadFile, path) }
+
+// LoadBy is Load with what reads the file: one that is a pipe may never end.
+func LoadBy(read func(path string) ([]byte, error), path string) (*File, error) {
+	data, err := read(path)
 	if err != nil {
-		if errors.Is(err, os.ErrNotExist) {
-			return nil, &Error{Problems: []Problem{{
-				File: path, Line: 1, Column: 1,
-				Message: "there is no such file", Hint: "name the matrix with --config FILE",
-			}}}
+		var pe *fs.PathError
+		if !errors.As(err, &pe) {
+			return nil, err // the reading was ended
 		}
-		return nil, err
+		p := Problem{File: path, Message: "there is no such file", Hint: "name the matrix with --config FILE"}
+		switch info, serr := os.Stat(path); {
+		case serr == nil && info.IsDir():
+			p.Message = "it is a directory"
+		case !errors.Is(err, fs.ErrNotExist):
+			p.Message = "it cannot be read: " + pe.Err.Error()
+		}
+		return nil, &Error{Problems: []Problem{p}}
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -13,7 +14,8 @@ import (
 
 // Problem is one thing that is wrong with a targets.yaml.
 type Problem struct {
-	File         string
+	File string
+	// Line and Column are 0 where it is no place in the text.
 	Line, Column int
 	// Path is the place in the file by its keys: targets.linux.triple.
 	Path    string
@@ -26,7 +28,11 @@ type Problem struct {
 
 func (p Problem) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s:%d:%d: ", p.File, p.Line, p.Column)
+	b.WriteString(p.File + ": ")
+	if p.Line > 0 {
+		b.Reset()
+		fmt.Fprintf(&b, "%s:%d:%d: ", p.File, p.Line, p.Column)
+	}
 	if p.Path != "" {
 		b.WriteString(p.Path + ": ")
 	}
@@ -64,7 +70,7 @@ func (p *problems) add(n *yaml.Node, path, message, hint string) {
 		pr.Line, pr.Column = n.Line, n.Column
 	}
 	if pr.Line <= len(p.lines) {
-		pr.Text = strings.Map(printable, strings.TrimRight(p.lines[pr.Line-1], " \t\r"))
+		pr.Text = quoted(strings.TrimRight(p.lines[pr.Line-1], " \t\r"), pr.Column)
 	}
 	p.list = append(p.list, pr)
 }
@@ -79,10 +85,42 @@ func (p *problems) err() error {
 	return &Error{Problems: p.list}
 }
 
-// printable replaces what would command a terminal.
-func printable(r rune) rune {
-	if unicode.IsControl(r) && r != '\t' {
-		return utf8.RuneError
+const (
+	// maxText is how many characters are shown of a line, before those that
+	// stand before the place that is meant.
+	maxText = 160
+	before  = 60
+)
+
+// quoted is a line as it is shown: the part around a column, and escaped what
+// would command a terminal or cannot be seen.
+func quoted(line string, column int) string {
+	var b strings.Builder
+	from := 0
+	if n := utf8.RuneCountInString(line); n > maxText {
+		if from = min(max(column-1-before, 0), n-maxText); from > 0 {
+			b.WriteString("…")
+		}
 	}
-	return r
+	at := 0
+	for len(line) > 0 && at < from+maxText {
+		r, size := utf8.DecodeRuneInString(line)
+		char := line[:size]
+		line = line[size:]
+		if at++; at <= from {
+			continue
+		}
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, char[0])
+		case r == '\t' || unicode.IsPrint(r):
+			b.WriteString(char)
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+	}
+	if len(line) > 0 {
+		b.WriteString("…")
+	}
+	return b.String()
 }

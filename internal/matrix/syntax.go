@@ -36,7 +36,16 @@ func (p *problems) notYAML(err error, data []byte) {
 			return !utf8.Valid(line) || bytes.ContainsFunc(line, func(r rune) bool { return unicode.IsControl(r) && r != '\t' && r != '\r' })
 		})
 	}
-	p.add(at, "", "this is not YAML: "+msg, "")
+	hint := ""
+	if at.Line <= len(p.lines) && (msg == "found character that cannot start any token" || strings.Contains(msg, "tab character")) {
+		// YAML indents with spaces alone, and does not say that it met a tab.
+		line := p.lines[at.Line-1]
+		if indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]; strings.Contains(indent, "\t") {
+			at.Column = strings.Index(indent, "\t") + 1
+			msg, hint = "the line is indented with a tab", "indent with spaces"
+		}
+	}
+	p.add(at, "", "this is not YAML: "+msg, hint)
 }
 
 // lineOf returns the number of the first line that has what is looked for, or

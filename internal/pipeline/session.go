@@ -33,6 +33,8 @@ import (
 type Config struct {
 	// Matrix is the path of targets.yaml.
 	Matrix string
+	// Read reads the matrix, which may be a pipe; os.ReadFile where nil.
+	Read func(path string) ([]byte, error)
 	// Source overrides the matrix's source directory, State the default of
 	// .relmat beside the matrix, Cache the user's, Tag the matrix's template.
 	Source, State, Cache, Tag string
@@ -69,7 +71,10 @@ type Session struct {
 // Open reads the matrix and finds the places of the run. It asks nothing of
 // the host's tools yet.
 func Open(cfg Config) (*Session, error) {
-	f, err := matrix.Load(cfg.Matrix)
+	if cfg.Read == nil {
+		cfg.Read = os.ReadFile
+	}
+	f, err := matrix.LoadBy(cfg.Read, cfg.Matrix)
 	if err != nil {
 		return nil, err
 	}

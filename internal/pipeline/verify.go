@@ -220,7 +220,11 @@ func (w writer) Write(p []byte) (int, error) { return w(p) }
 // not name counts only where it is the project's.
 func findTarget(s *Session, o VerifyOptions, m *manifest.Manifest, vo *verify.Options) error {
 	if s == nil {
-		f, err := matrix.Load(o.Matrix)
+		read := o.Read
+		if read == nil {
+			read = os.ReadFile
+		}
+		f, err := matrix.LoadBy(read, o.Matrix)
 		if err != nil || f.Project.Name != m.Project || !slices.Contains(f.Targets.Keys, m.Target) {
 			return nil // somebody else's package, or none of this directory
 		}

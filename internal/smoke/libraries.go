@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/relmat/relmat/internal/archive"
+	"github.com/relmat/relmat/internal/fsx"
 	"github.com/relmat/relmat/internal/manifest"
 	"github.com/relmat/relmat/internal/matrix"
 )
@@ -78,7 +79,7 @@ func (o Options) unpackOver(ctx context.Context, dir string, row matrix.Row, pkg
 	if err != nil {
 		return err
 	}
-	return archive.Extract(ctx, path, dir, archive.DefaultLimits)
+	return fsx.TempSpace(archive.Extract(ctx, path, dir, archive.DefaultLimits))
 }
 
 // readManifest reads the manifest at a package's root. That of a package of

@@ -88,7 +88,7 @@ type Options struct {
 func Run(ctx context.Context, o Options) (res manifest.SmokeResult, err error) {
 	at, err := newPlace()
 	if err != nil {
-		return res, err
+		return res, fsx.TempSpace(err)
 	}
 	defer func() {
 		var failed *Error
@@ -102,7 +102,7 @@ func Run(ctx context.Context, o Options) (res manifest.SmokeResult, err error) {
 		}
 	}()
 	if err := archive.Extract(ctx, o.Archive, at.path("package"), archive.DefaultLimits); err != nil {
-		return res, err
+		return res, fsx.TempSpace(err)
 	}
 	root, m, err := findPackage(at.path("package"))
 	if err != nil {

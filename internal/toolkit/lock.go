@@ -75,7 +75,7 @@ func ReadLock(path string) (*Lock, error) {
 func ParseLock(data []byte) (*Lock, error) {
 	var l Lock
 	if err := json.Unmarshal(data, &l); err != nil {
-		return nil, fmt.Errorf("not a lock file: %w", err)
+		return nil, fmt.Errorf("not a lock file: %w; `relmat toolkit lock` writes it anew", err)
 	}
 	if l.Schema != LockSchema {
 		return nil, fmt.Errorf("schema %d is unknown, this relmat reads %d", l.Schema, LockSchema)

@@ -102,7 +102,7 @@ func TestReadAndWriteLock(t *testing.T) {
 	if err := os.WriteFile(path, []byte("{"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ReadLock(path); err == nil || !strings.HasPrefix(err.Error(), path+": not a lock file") {
+	if _, err := ReadLock(path); err == nil || !strings.HasPrefix(err.Error(), path+": not a lock file") || !strings.HasSuffix(err.Error(), "; `relmat toolkit lock` writes it anew") {
 		t.Errorf("the error of half a file is %v", err)
 	}
 	want, err := ParseLock(lockText(t, func(*Wheel) {}))

@@ -37,7 +37,12 @@ var linkChecks = []check{
 	{name: "in a circle", make: func(t tree) {
 		t.link("a", "b")
 		t.link("b", "a")
-	}, want: []string{"error a: is a link to b, which is not there", "error b: is a link to a, which is not there"}},
+		t.link("c", "c/d")
+		t.link("e", "a")
+	}, want: []string{
+		"error a: is a link to b, which leads in a circle", "error b: is a link to a, which leads in a circle",
+		"error c: is a link to c/d, which leads in a circle, or through more than 40 links", "error e: is a link to a, which leads in a circle",
+	}},
 	{name: "hard links", make: func(t tree) { t.write("a", "x\n") }, options: func(t tree, o *verify.Options) {
 		o.Path = filepath.Join(t.TempDir(), "p.tar.gz")
 		tarOf(t.T, o.Path, member{name: "a", content: "x\n", mode: 0o644}, member{name: "b", link: "hard:a", mode: 0o644}, member{name: "c", link: "hard:d", mode: 0o644})

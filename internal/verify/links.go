@@ -44,27 +44,31 @@ func (s *subject) badLink(e *entry) (Finding, bool) {
 			Hint: "link to a path in the package, or pack the file itself",
 		}, true
 	}
-	if !s.leadsSomewhere(e.Path, 0) {
+	if why := s.leadsNowhere(e.Path, map[string]bool{}); why != "" {
 		return Finding{
-			File: e.Path, Message: fmt.Sprintf("is a link to %s, which is not there", text(e.Link)),
+			File: e.Path, Message: fmt.Sprintf("is a link to %s, which %s", text(e.Link), why),
 			Hint: "pack what it leads to, or take the link out",
 		}, true
 	}
 	return Finding{}, false
 }
 
-// leadsSomewhere follows links until a file or directory of the package.
-func (s *subject) leadsSomewhere(p string, depth int) bool {
-	if depth > 40 {
-		return false // as a kernel gives up
-	}
+// leadsNowhere follows links until a file or directory of the package, and says
+// why there is none. seen are the paths on the way.
+func (s *subject) leadsNowhere(p string, seen map[string]bool) string {
+	const notThere = "is not there"
 	p = path.Clean(p)
-	if p == "." {
-		return true
+	switch {
+	case p == ".":
+		return ""
+	case p == ".." || strings.HasPrefix(p, "../") || path.IsAbs(p):
+		return notThere
+	case seen[p]:
+		return "leads in a circle"
+	case len(seen) > 40: // as a kernel gives up
+		return "leads in a circle, or through more than 40 links"
 	}
-	if p == ".." || strings.HasPrefix(p, "../") || path.IsAbs(p) {
-		return false
-	}
+	seen[p] = true
 	// A directory on the way may be a link itself.
 	parts := strings.Split(p, "/")
 	for i := range parts {
@@ -77,12 +81,12 @@ func (s *subject) leadsSomewhere(p string, depth int) bool {
 		if !e.Hard {
 			to = path.Join(path.Dir(head), to)
 		}
-		return s.leadsSomewhere(path.Join(append([]string{to}, parts[i+1:]...)...), depth+1)
+		return s.leadsNowhere(path.Join(append([]string{to}, parts[i+1:]...)...), seen)
 	}
-	if s.byPath[p] != nil {
-		return true
+	if s.byPath[p] != nil || slices.ContainsFunc(s.entries, func(e *entry) bool { return strings.HasPrefix(e.Path, p+"/") }) {
+		return ""
 	}
-	return slices.ContainsFunc(s.entries, func(e *entry) bool { return strings.HasPrefix(e.Path, p+"/") })
+	return notThere
 }
 
 // chains finds files with the same content whose names are those of one chain:

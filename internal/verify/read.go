@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/relmat/relmat/internal/archive"
+	"github.com/relmat/relmat/internal/fsx"
 )
 
 // reader reads the entries of a package, each byte once.
@@ -110,10 +111,7 @@ func (r *reader) directory(ctx context.Context, dir string) error {
 func (r *reader) archive(ctx context.Context, f io.ReaderAt, size int64, format archive.Format) error {
 	a, err := archive.NewReader(ctx, f, size, format, r.o.Limits)
 	if err != nil {
-		if ctx.Err() == nil && !errors.Is(err, archive.ErrTooLarge) {
-			err = fmt.Errorf("%w; it may be damaged or cut short: fetch or make it again", err)
-		}
-		return fmt.Errorf("reading it as %s: %w", format, err)
+		return fmt.Errorf("reading it as %s: %w", format, archive.WithRemedy(err))
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.o.Jobs)
@@ -123,7 +121,7 @@ func (r *reader) archive(ctx context.Context, f io.ReaderAt, size int64, format 
 	}
 	a.Close()
 	if err != nil {
-		return fmt.Errorf("reading it as %s: %w", format, err)
+		return fmt.Errorf("reading it as %s: %w", format, fsx.TempSpace(archive.WithRemedy(err)))
 	}
 	return nil
 }

@@ -63,6 +63,10 @@ func newSubject(ctx context.Context, o Options) (_ *subject, err error) {
 	s := &subject{o: o, byPath: map[string]*entry{}, manifestErrs: map[string]error{}}
 	r := newReader(o)
 	dir := o.Path
+	// Before anything is opened: of a pipe even that may never end.
+	if !info.IsDir() && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("it is %s, and a package is a directory or an archive", fsx.Kind(info.Mode()))
+	}
 	if info.IsDir() {
 		s.kind = "directory"
 		if err := r.directory(ctx, dir); err != nil {
@@ -71,7 +75,7 @@ func newSubject(ctx context.Context, o Options) (_ *subject, err error) {
 	} else {
 		s.spool, err = os.MkdirTemp("", "relmat-verify-")
 		if err != nil {
-			return nil, err
+			return nil, fsx.TempSpace(err)
 		}
 		defer func() {
 			if err != nil {

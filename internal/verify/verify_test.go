@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -320,6 +321,19 @@ func TestUnreadable(t *testing.T) {
 	}
 	if rep := run(t, verify.Options{Path: cut}); len(of(rep, "manifest")) != 1 {
 		t.Errorf("a damaged member: %+v", rep.Findings)
+	}
+}
+
+// TestPipe wants a named pipe to be refused before it is opened, which would
+// last until somebody writes.
+func TestPipe(t *testing.T) {
+	t.Parallel()
+	pipe := filepath.Join(t.TempDir(), "p.zip")
+	if out, err := exec.Command("mkfifo", pipe).CombinedOutput(); err != nil {
+		t.Fatalf("mkfifo: %v\n%s", err, out)
+	}
+	if _, err := verify.Run(t.Context(), verify.Options{Path: pipe}); err == nil || err.Error() != "verifying "+pipe+": it is a named pipe, and a package is a directory or an archive" {
+		t.Errorf("the error is %v", err)
 	}
 }
 
