@@ -340,12 +340,15 @@ func TestRefusesDamagedArchive(t *testing.T) {
 	if err := errors.Join(zw.Close(), out.Close()); err != nil {
 		t.Fatal(err)
 	}
+	rar := filepath.Join(t.TempDir(), "pkg.rar")
+	write(t, rar, "Rar!", 0o644)
 	file := steps(t, `  steps: {s: {program: prog}}`)
 	for path, want := range map[string]string{
 		short:                               "unpacking " + short,
 		evil:                                "would be unpacked elsewhere",
 		filepath.Join(t.TempDir(), "x.zip"): "no such file",
-		"pkg.rar":                           "the archive formats are .zip and .tar.gz",
+		"absent":                            "unpacking absent: no such file",
+		rar:                                 "the archive formats are .zip and .tar.gz",
 	} {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			temp := ownTemp(t)
