@@ -104,10 +104,12 @@ func IsTemporary(name string) (of, digest string, ok bool) {
 // other. An asset that is neither wanted nor temporary is left alone. Of the
 // replacements of names that are not wanted another job may be at work on: they
 // are settled if alone says that there is none, and else only finished where the
-// old asset is gone. Whatever the steps are cut off after, each name that had
-// good bytes still has some, under its own or its temporary name, and Converge
-// finds the rest of the way from there.
-func Converge(wanted []File, have []Remote, alone bool) ([]Action, error) {
+// old asset is gone. full says that the release has no room for one more: then
+// other replacements of a name go before the wanted one comes, and else, since
+// another job may rely on them, when it has the name. Whatever the steps are cut
+// off after, each name that had good bytes still has some, under its own or its
+// temporary name, and Converge finds the rest of the way from there.
+func Converge(wanted []File, have []Remote, alone, full bool) ([]Action, error) {
 	byName := map[string]Remote{}
 	temporaries := map[string][]Remote{}
 	for _, r := range have {
@@ -130,7 +132,7 @@ func Converge(wanted []File, have []Remote, alone bool) ([]Action, error) {
 		if there && old.good() && old.SHA256 == "" {
 			return nil, fmt.Errorf("the digest of asset %s is not known", f.Name)
 		}
-		steps, err := convergeOne(f, old, there, temporaries[f.Name])
+		steps, err := convergeOne(f, old, there, temporaries[f.Name], full)
 		if err != nil {
 			return nil, err
 		}
@@ -150,21 +152,20 @@ func Converge(wanted []File, have []Remote, alone bool) ([]Action, error) {
 	return actions, nil
 }
 
-func convergeOne(f File, old Remote, there bool, temporaries []Remote) ([]Action, error) {
+func convergeOne(f File, old Remote, there bool, temporaries []Remote, full bool) ([]Action, error) {
 	var steps []Action
 	add := func(kind ActionKind, r Remote, to, why string) {
 		steps = append(steps, Action{Kind: kind, Name: f.Name, ID: r.ID, Asset: r.Name, To: to, Why: why})
 	}
-	// While no asset has the name, a temporary may be the only good bytes: then
-	// they go when the wanted ones have it.
-	dropTemporaries := func(except int64, why string) {
+	// dropTemporaries comes last: until the wanted bytes have their name, a
+	// temporary may be the only good ones.
+	dropTemporaries := func(except int64) {
 		for _, t := range temporaries {
 			if t.ID != except && t.State != Starter {
-				add(RemoveTemporary, t, "", why)
+				add(RemoveTemporary, t, "", "the asset has its final bytes")
 			}
 		}
 	}
-	const final = "the asset has its final bytes"
 	for _, t := range temporaries {
 		if t.State == Starter {
 			add(RemoveStarter, t, "", "a broken upload left it")
@@ -184,24 +185,37 @@ func convergeOne(f File, old Remote, there bool, temporaries []Remote) ([]Action
 	switch {
 	case there && old.SHA256 == f.SHA256 && old.Size == f.Size:
 		add(Keep, old, f.Name, "it has these bytes")
-		dropTemporaries(0, final)
+		dropTemporaries(0)
 	case there && ready != nil:
 		add(Delete, old, "", "its replacement is there")
 		add(Rename, *ready, f.Name, "it is the replacement")
-		dropTemporaries(ready.ID, final)
+		dropTemporaries(ready.ID)
 	case there:
-		// Nobody's good bytes are lost: the old asset is there. And the release
-		// may have no room for one more.
-		dropTemporaries(0, "the asset is there, and gets other bytes")
+		var rest int64
+		for _, t := range temporaries {
+			switch {
+			case t.State == Starter:
+			case t.Name == temporary:
+				// Its name promises these bytes and it has others, so nobody's
+				// good bytes are lost: the old asset is there.
+				add(RemoveTemporary, t, "", "it has other bytes than its name says")
+				rest = t.ID
+			case full:
+				add(RemoveTemporary, t, "", "the release has no room for one more, and the asset is there")
+			}
+		}
 		steps = append(steps, Action{Kind: Upload, Name: f.Name, To: temporary, Why: "the asset has other bytes"})
 		add(Delete, old, "", "its replacement is there")
 		steps = append(steps, Action{Kind: Rename, Name: f.Name, Asset: temporary, To: f.Name, Why: "it is the replacement"})
+		if !full {
+			dropTemporaries(rest)
+		}
 	case ready != nil:
 		add(Rename, *ready, f.Name, "an interrupted replacement is finished")
-		dropTemporaries(ready.ID, final)
+		dropTemporaries(ready.ID)
 	default:
 		steps = append(steps, Action{Kind: Upload, Name: f.Name, To: f.Name, Why: "it is missing"})
-		dropTemporaries(0, final)
+		dropTemporaries(0)
 	}
 	return steps, nil
 }

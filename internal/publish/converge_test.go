@@ -119,8 +119,8 @@ func TestConvergeFromAnywhere(t *testing.T) {
 				files[name] = File{Name: name, Size: int64(len(text[name])), SHA256: sumOf(text[name])}
 				wanted = append(wanted, files[name])
 			}
-			alone := rnd.IntN(2) == 0
-			plan, err := Converge(wanted, w.assets, alone)
+			alone, full := rnd.IntN(2) == 0, rnd.IntN(2) == 0
+			plan, err := Converge(wanted, w.assets, alone, full)
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
@@ -166,7 +166,7 @@ func TestConvergeFromAnywhere(t *testing.T) {
 					t.Fatalf("seed %d: %s is not finished", seed, name)
 				}
 			}
-			again, err := Converge(wanted, w.assets, alone)
+			again, err := Converge(wanted, w.assets, alone, full)
 			if err != nil || slices.ContainsFunc(again, func(a Action) bool { return a.Kind != Keep }) {
 				t.Fatalf("seed %d: another run would do %+v, %v", seed, again, err)
 			}
@@ -185,7 +185,7 @@ func TestConvergeRefuses(t *testing.T) {
 		`the release has two assets "a"`:     {nil, []Remote{{ID: 1, Name: "a"}, {ID: 2, Name: "a"}}},
 		"the digest of asset a is not known": {[]File{f}, []Remote{{ID: 1, Name: "a", State: Uploaded, Size: 1}}},
 	} {
-		if _, err := Converge(args.wanted, args.have, true); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Converge(args.wanted, args.have, true, false); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}

@@ -200,7 +200,7 @@ func (g *GitHub) Plan(ctx context.Context, w Wanted, task *progress.Task) (*Plan
 	if err := r.mergeSums(ctx, w, files, sources, v); err != nil {
 		return nil, err
 	}
-	p, err := newPlan(r.Repo, w, files, v, false)
+	p, err := newPlan(r.Repo, w, files, v, false, r.full(v))
 	if err != nil {
 		return nil, err
 	}
@@ -278,7 +278,7 @@ func (r *run) converge(ctx context.Context, w Wanted, files []File, sources map[
 		if err := r.mergeSums(ctx, w, files, sources, v); err != nil {
 			return changed, err
 		}
-		plan, err := newPlan(r.Repo, w, files, v, false)
+		plan, err := newPlan(r.Repo, w, files, v, false, r.full(v))
 		if err == nil {
 			if err := r.possible(plan, v); err != nil {
 				return changed, err

@@ -68,14 +68,14 @@ type releaseEdit struct {
 }
 
 // newPlan compares what there is with what is wanted. It is pure: the same
-// arguments give the same plan. alone is as in Converge.
-func newPlan(repo string, w Wanted, files []File, v *view, alone bool) (*Plan, error) {
+// arguments give the same plan. alone and full are as in Converge.
+func newPlan(repo string, w Wanted, files []File, v *view, alone, full bool) (*Plan, error) {
 	p := &Plan{To: repo, Tag: w.Tag, Release: v.release}
 	for _, o := range v.others {
 		p.Duplicates = append(p.Duplicates, o.ID)
 	}
 	var err error
-	if p.Assets, err = Converge(files, v.assets, alone); err != nil {
+	if p.Assets, err = Converge(files, v.assets, alone, full); err != nil {
 		return nil, err
 	}
 	if p.Assets == nil {

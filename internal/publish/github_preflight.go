@@ -359,7 +359,7 @@ func (r *run) checkRelease(v *view, w Wanted, files []File) error {
 	if unknown {
 		return nil
 	}
-	p, err := newPlan(r.Repo, w, files, withDigests(v, files), false)
+	p, err := newPlan(r.Repo, w, files, withDigests(v, files), false, r.full(v))
 	if err != nil {
 		return err
 	}

@@ -178,6 +178,9 @@ func (r *run) generateNotes(ctx context.Context, w Wanted) (*string, error) {
 // ErrImmutable says that a release is closed for ever, and lacks something.
 var ErrImmutable = errors.New("the release is immutable")
 
+// full tells whether the release has no room for one more asset.
+func (r *run) full(v *view) bool { return len(v.assets) >= r.MaxAssets }
+
 // possible says whether GitHub would take the plan.
 func (r *run) possible(p *Plan, v *view) error {
 	if v.release != nil && v.release.Immutable && !settled(p.Assets) {

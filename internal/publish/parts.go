@@ -279,7 +279,7 @@ func (r *run) settle(ctx context.Context, c *Contents, v *view, wanted []source,
 		if own != nil {
 			mine = v.only(own)
 		}
-		plan, err := newPlan(r.Repo, Wanted{Tag: c.Tag, Visibility: Draft}, files, mine, true)
+		plan, err := newPlan(r.Repo, Wanted{Tag: c.Tag, Visibility: Draft}, files, mine, true, r.full(v))
 		switch {
 		case err != nil && round > 3:
 			return changed, err
