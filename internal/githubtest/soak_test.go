@@ -26,28 +26,6 @@ import (
 	"github.com/relmat/relmat/internal/githubtest"
 )
 
-// buildGH builds gh 2.83.0 from the Go module proxy. RELMAT_GH names one that
-// is there already.
-func buildGH(t *testing.T) string {
-	t.Helper()
-	if gh := os.Getenv("RELMAT_GH"); gh != "" {
-		return gh
-	}
-	dir := t.TempDir()
-	mod := "module gh\n\ngo 1.26\n\nrequire github.com/cli/cli/v2 v2.83.0\n"
-	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(mod), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	gh := filepath.Join(dir, "gh.exe")
-	cmd := exec.Command("go", "build", "-o", gh, "github.com/cli/cli/v2/cmd/gh")
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building gh: %v\n%s", err, out)
-	}
-	return gh
-}
-
 // ghRunner runs gh against the server, in a directory and with a
 // configuration of its own.
 type ghRunner struct {
@@ -98,7 +76,7 @@ func (g *ghRunner) must(args ...string) string {
 // TestGH has gh make, read, change and remove releases. That the server finds
 // nothing to object to in its requests is part of the test.
 func TestGH(t *testing.T) {
-	gh := buildGH(t)
+	gh := githubtest.GH(t)
 	for name, opts := range map[string][]githubtest.Option{"http1": {githubtest.TLS()}, "http2": {githubtest.HTTP2()}} {
 		t.Run(name, func(t *testing.T) {
 			s := githubtest.New(t, opts...)
@@ -150,7 +128,7 @@ func TestGH(t *testing.T) {
 // TestGHFaults: gh 2.83 behaves here as its users report it to behave with
 // GitHub, which is how we know that the server does.
 func TestGHFaults(t *testing.T) {
-	gh := buildGH(t)
+	gh := githubtest.GH(t)
 	t.Run("a 502 that leaves a starter ends in already_exists, and the draft is deleted", func(t *testing.T) {
 		s := githubtest.New(t, githubtest.TLS())
 		r := s.Repo("o/r")

@@ -21,7 +21,7 @@ import (
 // fails and gh is killed, in ways that a seed chooses; relmat then makes it
 // right. gh reads what relmat made, and sha256sum checks it.
 func TestGHWritesAndRelmatRepairs(t *testing.T) {
-	bin := builtGH(t)
+	bin := githubtest.GH(t)
 	broken := map[string]int{}
 	for seed := range uint64(40) {
 		rnd := rand.New(rand.NewPCG(seed, 11))

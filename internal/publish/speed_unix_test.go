@@ -47,7 +47,7 @@ const speedSize = 1500 << 20
 // and hashes them then, so that a release remembers the digests.
 func race(t testing.TB, rounds int) map[string]*effort {
 	t.Helper()
-	bin := builtGH(t)
+	bin := githubtest.GH(t)
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
