@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"runtime"
 
+	"github.com/relmat/relmat/internal/fsx"
 	"github.com/relmat/relmat/internal/objfile"
 )
 
@@ -28,19 +29,12 @@ func (s *subject) hasModes() bool {
 	return false
 }
 
-// special says what an entry is that is neither a file nor a directory.
+// special says what an entry is that is neither a file, a directory nor a link.
 func special(mode fs.FileMode) string {
-	switch {
-	case mode&fs.ModeDevice != 0:
-		return "a device"
-	case mode&fs.ModeNamedPipe != 0:
-		return "a named pipe"
-	case mode&fs.ModeSocket != 0:
-		return "a socket"
-	case mode&fs.ModeIrregular != 0:
-		return "no regular file"
+	if mode.IsRegular() || mode.IsDir() || mode&fs.ModeSymlink != 0 {
+		return ""
 	}
-	return ""
+	return fsx.Kind(mode)
 }
 
 // modes finds programs that cannot be run once they are unpacked, what is no
