@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// todo are the steps for one name.
-type todo struct {
+// nameSteps are the steps for one name.
+type nameSteps struct {
 	name  string
 	steps []Action
 }
@@ -21,27 +21,27 @@ type todo struct {
 // drop the line. Part manifests go last: until then nothing else may say what
 // they say.
 func (r *run) execute(ctx context.Context, rel *releaseInfo, plan []Action, v *view, sources map[string]source, m *meter) error {
-	var names, sums, parts []todo
+	var names, sums, parts []nameSteps
 	at := map[string]int{}
 	for _, a := range plan {
 		if a.Kind == RemovePart {
-			parts = append(parts, todo{a.Name, []Action{a}})
+			parts = append(parts, nameSteps{a.Name, []Action{a}})
 			continue
 		}
 		i, ok := at[a.Name]
 		if !ok {
 			i = len(names)
 			at[a.Name] = i
-			names = append(names, todo{name: a.Name})
+			names = append(names, nameSteps{name: a.Name})
 		}
 		names[i].steps = append(names[i].steps, a)
 	}
 	if i, ok := at[sumsName]; ok {
-		sums = []todo{names[i]}
+		sums = []nameSteps{names[i]}
 		names = slices.Delete(names, i, i+1)
 	}
 	room := r.room(plan, v)
-	for _, some := range [][]todo{names, sums, parts} {
+	for _, some := range [][]nameSteps{names, sums, parts} {
 		if err := r.executeSome(ctx, rel, some, v, sources, room, m); err != nil {
 			return err
 		}
@@ -52,7 +52,7 @@ func (r *run) execute(ctx context.Context, rel *releaseInfo, plan []Action, v *v
 // executeSome does names side by side, the steps of one in their order. An
 // error of a plan that was overtaken is stale, and comes when all other names
 // are done.
-func (r *run) executeSome(ctx context.Context, rel *releaseInfo, names []todo, v *view, sources map[string]source, room chan struct{}, m *meter) error {
+func (r *run) executeSome(ctx context.Context, rel *releaseInfo, names []nameSteps, v *view, sources map[string]source, room chan struct{}, m *meter) error {
 	late := make(chan error, len(names))
 	g, inner := errgroup.WithContext(ctx)
 	for _, n := range names {
