@@ -3,7 +3,6 @@ package objfile
 import (
 	"fmt"
 	"io"
-	"os"
 	"sort"
 )
 
@@ -48,16 +47,12 @@ type Export struct {
 
 // OpenExports reads the export table of the PE image at path; see ReadExports.
 func OpenExports(path string) (*Exports, error) {
-	f, err := os.Open(path)
+	f, size, err := openSized(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	x, err := ReadExports(f, info.Size())
+	x, err := ReadExports(f, size)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

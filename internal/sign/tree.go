@@ -3,7 +3,6 @@ package sign
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -293,7 +292,7 @@ func (t *Tool) check(from, to string, s *Signed) error {
 	if err != nil {
 		return err
 	}
-	before, err := digest(from, a.Hash)
+	before, err := objfile.OpenAuthenticodeDigest(from, a.Hash)
 	if err != nil {
 		return err
 	}
@@ -323,17 +322,4 @@ func (t *Tool) check(from, to string, s *Signed) error {
 		return fmt.Errorf("sign.trust: %s holds no certificate in PEM", t.o.Sign.Trust)
 	}
 	return a.Trusted(roots, now)
-}
-
-func digest(path string, hash crypto.Hash) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	return objfile.AuthenticodeDigest(f, info.Size(), hash)
 }
